@@ -1,0 +1,1 @@
+"""What an agent may use to speak to safebox; nothing here is needed for enforcement."""

@@ -1,0 +1,1 @@
+"""The policy firewall every action of a sandboxed agent passes through."""

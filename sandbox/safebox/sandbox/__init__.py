@@ -1,0 +1,1 @@
+"""Sandboxes for agents, and the command line that starts them."""
