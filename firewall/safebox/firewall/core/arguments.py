@@ -1,0 +1,278 @@
+"""What each tool takes, normalised: a wrong argument can't be built.
+
+The agent's JSON is read strictly by `parse_json` (no duplicate keys, no floats unless asked for, no NaN, bounded
+nesting) and then converted to one of the frozen types below; whatever isn't exactly that is a `CallerError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+from eth_utils.address import is_checksum_address, to_checksum_address
+
+from safebox.firewall.core.money import UNITS_MAX, Amount, parse_amount
+from safebox.firewall.errors import CallerError, ConfigError
+
+NESTING_MAX: Final = 32
+"""Deeper JSON than any tool needs; keeps every later walk of the value cheap."""
+ADDRESS_TEXT_MAX: Final = 254
+"""RFC 5321 4.5.3.1.3 leaves 254 characters for an address."""
+RECIPIENTS_MAX: Final = 50
+SUBJECT_MAX: Final = 998
+"""RFC 5322 2.1.1: a header line."""
+BODY_MAX: Final = 1_048_576
+ATTACHMENTS_MAX: Final = 10
+ATTACHMENT_BYTES_MAX: Final = 5_242_880
+COMMAND_MAX: Final = 64
+LEASE_MINUTES_MAX: Final = 527_040
+"""A year: policy bounds leases, this bounds arithmetic."""
+GAS_MAX: Final = 30_000_000
+"""A block's worth (EIP-1559 era block limit): no transfer needs more."""
+
+_MAILBOX: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+", re.ASCII)
+_HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f\u2028\u2029]*")
+
+Text = Annotated[str, msgspec.Meta(max_length=BODY_MAX)]
+Short = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of a mail; the content travels as base64."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f\x7f]+$")]
+    content_base64: str
+
+
+class SendEmail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mail to one or more exact addresses."""
+
+    to: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=RECIPIENTS_MAX)]
+    subject: Annotated[str, msgspec.Meta(max_length=SUBJECT_MAX)]
+    body: Text
+    attachments: Annotated[tuple[Attachment, ...], msgspec.Meta(max_length=ATTACHMENTS_MAX)] = ()
+
+
+class ReadEmail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which message of the inbox."""
+
+    id: Short
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool without arguments."""
+
+
+class AskTransfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A native transfer as an agent writes it: `amount` with its unit."""
+
+    to: str
+    amount: str
+    gas: Annotated[int, msgspec.Meta(ge=21_000, le=GAS_MAX)] | None = None
+    max_fee_per_gas: str | None = None
+    max_priority_fee_per_gas: str | None = None
+    nonce: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
+
+
+class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A native transfer, normalised: a checksummed address and exact amounts in wei."""
+
+    to: str
+    amount: Amount
+    gas: int | None
+    max_fee_per_gas: Amount | None
+    max_priority_fee_per_gas: Amount | None
+    nonce: int | None
+
+
+class MoveFunds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Money between owner and run; no `amount` moves all there is, less fees."""
+
+    to: str
+    amount: Amount | None
+
+
+class StartCompute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One bought container: a listed image with a listed command, for some minutes."""
+
+    image: Short
+    command: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=COMMAND_MAX)]
+    minutes: Annotated[int, msgspec.Meta(ge=1, le=LEASE_MINUTES_MAX)]
+    input: Text | None = None
+    name: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")] | None = None
+
+
+class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which bought container."""
+
+    instance: Short
+
+
+class Chat(msgspec.Struct, frozen=True):
+    """A chat completion: the fields the firewall judges, and the whole request as parsed and re-encoded."""
+
+    model: str
+    max_tokens: int | None
+    stream: bool
+    request: dict[str, Any]
+
+
+Arguments = SendEmail | ReadEmail | Nothing | Transfer | MoveFunds | StartCompute | Instance | Chat
+
+
+def parse_json(body: bytes, *, floats: bool = False) -> Any:
+    """Read JSON the way a signature would have to be read: one meaning or none.
+
+    Raises:
+        CallerError: on invalid UTF-8 or JSON, duplicate keys, NaN or infinities, floats (unless `floats`), integers
+            beyond 256 bit, or nesting beyond `NESTING_MAX`.
+    """
+    try:
+        value = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_int=_bounded_int,
+            parse_float=float if floats else _no_float,
+            parse_constant=_no_constant,
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CallerError(f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise CallerError("the JSON is nested too deeply") from error
+    _check_nesting(value, NESTING_MAX)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise CallerError("the JSON has a duplicate key")
+    return result
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > len(str(UNITS_MAX)) + 1:
+        raise CallerError("the JSON has a number beyond 256 bit")
+    return int(text)
+
+
+def _no_float(text: str) -> NoReturn:
+    raise CallerError(f"{text[:40]} is a fraction; write amounts as text with a unit")
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise CallerError(f"{text} is not a JSON number")
+
+
+def _check_nesting(value: Any, left: int) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if left == 0:
+        raise CallerError("the JSON is nested too deeply")
+    for item in value.values() if isinstance(value, dict) else value:  # pyright: ignore[reportUnknownVariableType]
+        _check_nesting(item, left - 1)
+
+
+def parse_address(text: str) -> str:
+    """Read an Ethereum address and return it checksummed (EIP-55).
+
+    Raises:
+        CallerError: for anything else: names, wrong mixed-case checksums, non-ASCII look-alikes.
+    """
+    if _HEX_ADDRESS.fullmatch(text) is None:
+        raise CallerError("an address is 0x and 40 hexadecimal digits")
+    digits = text[2:]
+    if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text):
+        raise CallerError("the address has a wrong checksum (EIP-55)")
+    return to_checksum_address(text)
+
+
+def parse_mailbox(text: str) -> str:
+    """Read one mail address and return it in lower case.
+
+    Raises:
+        CallerError: for anything but a plain ASCII address: display names, lists, comments, line breaks.
+    """
+    if len(text) > ADDRESS_TEXT_MAX or _MAILBOX.fullmatch(text) is None:
+        raise CallerError(f"{text[:80]!r} is not a plain mail address")
+    return text.lower()
+
+
+def normalise_email(ask: SendEmail) -> SendEmail:
+    """Lower-case the recipients, refuse line breaks in headers and broken attachments."""
+    if _ONE_LINE.fullmatch(ask.subject) is None:
+        raise CallerError("the subject has a control character")
+    total = 0
+    for attachment in ask.attachments:
+        total += len(decode_base64(attachment.content_base64))
+    if total > ATTACHMENT_BYTES_MAX:
+        raise CallerError("the attachments are too large", code="request.too_large")
+    return msgspec.structs.replace(ask, to=tuple(dict.fromkeys(parse_mailbox(to) for to in ask.to)))
+
+
+def decode_base64(text: str) -> bytes:
+    """Read canonical base64.
+
+    Raises:
+        CallerError: if re-encoding would give another text.
+    """
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CallerError("content_base64 is not base64") from error
+    if base64.b64encode(content).decode() != text:
+        raise CallerError("content_base64 is not canonical base64")
+    return content
+
+
+def normalise_transfer(ask: AskTransfer) -> Transfer:
+    """Checksum the address and read the amounts exactly."""
+    return Transfer(
+        to=parse_address(ask.to),
+        amount=_wei(ask.amount),
+        gas=ask.gas,
+        max_fee_per_gas=None if ask.max_fee_per_gas is None else _wei(ask.max_fee_per_gas),
+        max_priority_fee_per_gas=None if ask.max_priority_fee_per_gas is None else _wei(ask.max_priority_fee_per_gas),
+        nonce=ask.nonce,
+    )
+
+
+def _wei(text: str) -> Amount:
+    try:
+        return parse_amount(text, asset="ETH")
+    except ConfigError as error:
+        raise CallerError(f"{error.cause} ({error.remedy})") from error
+
+
+def normalise_chat(request: dict[str, Any]) -> Chat:
+    """Take out what is judged; the request itself goes on as parsed.
+
+    Raises:
+        CallerError: if model, messages or limits are of the wrong type, or several answers are asked for.
+    """
+    model, messages = request.get("model"), request.get("messages")
+    stream = request.get("stream", False)
+    if not isinstance(model, str) or not model:
+        raise CallerError("model must be text")
+    if not isinstance(messages, list) or not messages:
+        raise CallerError("messages must be a list with at least one message")
+    if type(stream) is not bool:
+        raise CallerError("stream must be true or false")
+    if request.get("n", 1) not in (1, None):
+        raise CallerError("n other than 1 is not supported")
+    return Chat(model=model, max_tokens=_max_tokens(request), stream=stream, request=request)
+
+
+def _max_tokens(request: dict[str, Any]) -> int | None:
+    found = [request[key] for key in ("max_completion_tokens", "max_tokens") if request.get(key) is not None]
+    for value in found:
+        if type(value) is not int or not 0 < value < 2**31:
+            raise CallerError("max_tokens must be a positive integer")
+    return max(found) if found else None
+
+

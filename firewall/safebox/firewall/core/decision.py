@@ -1,0 +1,79 @@
+"""What policy answers, read strictly: any other shape is no answer."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.errors import PolicyUnavailable
+
+ANSWER_BYTES_MAX: Final = 65_536
+"""A longer answer is a broken policy: reasons are a few short texts."""
+
+
+class Verdict(enum.StrEnum):
+    """The three answers there are."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    HOLD = "hold"
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why: a stable code (`<domain>.<snake_reason>`) and a short text for people."""
+
+    code: str
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The exact shape of `data.safebox.main.decision`."""
+
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    obligations: dict[str, Any]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """An answer with an identity, bound to the policy bundle that gave it."""
+
+    id: str
+    answer: Answer
+    bundle: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """The answer's verdict."""
+        return self.answer.verdict
+
+    @property
+    def code(self) -> str:
+        """The first reason's code, or nothing for a plain allow."""
+        return self.answer.reasons[0].code if self.answer.reasons else ""
+
+
+_DECODER: Final = msgspec.json.Decoder(Answer, strict=True)
+
+
+def parse_answer(raw: bytes | str) -> Answer:
+    """Read policy's answer.
+
+    Raises:
+        PolicyUnavailable: if it isn't exactly an answer, or refuses without a reason.
+    """
+    if len(raw) > ANSWER_BYTES_MAX:
+        raise PolicyUnavailable("the policy's answer is too long", kind="shape")
+    try:
+        answer = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PolicyUnavailable(f"the policy's answer has the wrong shape: {error}", kind="shape") from error
+    if answer.verdict is not Verdict.ALLOW and not answer.reasons:
+        raise PolicyUnavailable(f"the policy said {answer.verdict} without a reason", kind="shape")
+    return answer
+
+
+def refusal(code: str, message: str) -> Answer:
+    """The deny that stands in when no yes can be had."""
+    return Answer(Verdict.DENY, (Reason(code, message),), {})

@@ -1,0 +1,117 @@
+"""What a human granted one run. Absent means none; an empty list grants nothing.
+
+Values only: the file format and its error messages are in `safebox.firewall.mandate_file`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.core.money import Amount, decode_amount, encode_amount
+
+ACCOUNT_WALLET: Final = "wallet"
+ACCOUNT_COMPUTE: Final = "compute"
+ACCOUNT_INFERENCE: Final = "inference"
+
+
+class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Money on chain: what may be spent, how much at once, and to whom (name → checksummed address)."""
+
+    chain: str
+    chain_id: int
+    budget: Amount
+    per_transfer: Amount
+    ceiling: Amount | None
+    max_fee_per_gas: Amount | None
+    payees: dict[str, str]
+
+
+class MailGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Mail: exact recipient addresses (lower case), how many messages an hour, and whether an inbox is readable."""
+
+    recipients: tuple[str, ...]
+    per_hour: int
+    inbox: bool
+
+
+class ComputeGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Bought compute: which images with which exact command lines, for how much, how many at once, how long."""
+
+    provider: str
+    images: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
+    budget: Amount
+    instances: int
+    max_minutes: int
+
+
+class InferenceGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Model calls: which models, how many tokens (prompt and completion together), for how much."""
+
+    models: tuple[str, ...]
+    tokens: Amount
+    budget: Amount
+
+
+class LineageGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Child runs: how many, and how deep below this run."""
+
+    children: int
+    depth: int
+
+
+class Mandate(msgspec.Struct, frozen=True, kw_only=True):
+    """One run's grant. `expires` is RFC 3339 in UTC; `task_digest` names the task text without repeating it."""
+
+    agent: str
+    purpose: str
+    task_digest: str
+    expires: str
+    wallet: WalletGrant | None = None
+    mail: MailGrant | None = None
+    compute: ComputeGrant | None = None
+    inference: InferenceGrant | None = None
+    lineage: LineageGrant | None = None
+
+    def grants(self) -> dict[tuple[str, str], int]:
+        """Every budget line, as (rail, asset) → smallest units."""
+        lines: dict[tuple[str, str], int] = {}
+        if self.wallet is not None:
+            lines[ACCOUNT_WALLET, self.wallet.budget.asset] = self.wallet.budget.units
+        if self.compute is not None:
+            lines[ACCOUNT_COMPUTE, self.compute.budget.asset] = self.compute.budget.units
+        if self.inference is not None:
+            lines[ACCOUNT_INFERENCE, self.inference.tokens.asset] = self.inference.tokens.units
+            lines[ACCOUNT_INFERENCE, self.inference.budget.asset] = self.inference.budget.units
+        return lines
+
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")
+_DECODER: Final = msgspec.json.Decoder(Mandate, dec_hook=decode_amount)
+
+
+def encode_mandate(mandate: Mandate) -> bytes:
+    """Say a mandate as canonical JSON: what policy sees, what the ledger keeps."""
+    return _ENCODER.encode(mandate)
+
+
+def decode_mandate(document: bytes) -> Mandate:
+    """Read what `encode_mandate` wrote.
+
+    Raises:
+        msgspec.ValidationError: if it is anything else.
+    """
+    return _DECODER.decode(document)
+
+
+def mandate_digest(mandate: Mandate) -> str:
+    """The name of exactly this mandate."""
+    return "sha256:" + hashlib.sha256(encode_mandate(mandate)).hexdigest()
+
+
+def as_builtins(mandate: Mandate) -> Any:
+    """A mandate as plain JSON values, amounts padded."""
+    return msgspec.to_builtins(mandate, enc_hook=encode_amount)

@@ -1,0 +1,152 @@
+"""The tools there are: name, kind, effects, who may ask, and how the asked-for arguments become normal ones.
+
+One table for everything that wants to know: the pipeline, the tools gateway's schemas, the documentation.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.core import arguments as a
+from safebox.firewall.core.money import Amount, decode_amount
+from safebox.firewall.errors import CallerError
+
+
+class Caller(enum.StrEnum):
+    """Who asks: the agent inside the sandbox, or the owner (the firewall on the owner's behalf)."""
+
+    AGENT = "agent"
+    OWNER = "owner"
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that can be asked for.
+
+    `asked` is the type the agent's JSON must have, `normalise` makes the arguments that are judged and acted on,
+    and `normal` is their type (for reading them back from the ledger).
+    """
+
+    name: str
+    kind: str
+    effects: tuple[str, ...]
+    connector: str
+    asked: Any
+    normal: Any
+    normalise: Callable[[Any], Any] = lambda asked: asked
+    caller: Caller = Caller.AGENT
+    listed: bool = True
+    description: str = ""
+
+    def parse(self, raw: Any) -> Any:
+        """Turn parsed JSON into normal arguments.
+
+        Raises:
+            CallerError: if a field is missing, unknown, of another type or out of bounds.
+        """
+        try:
+            asked = msgspec.convert(raw, self.asked, strict=True, dec_hook=decode_amount)
+        except msgspec.ValidationError as error:
+            raise CallerError(f"{self.name}: {error}") from error
+        return self.normalise(asked)
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing outside changes."""
+        return self.effects == ("read",)
+
+
+TOOLS: Final[dict[str, Tool]] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            name="email.send", kind="email", effects=("outward",), connector="mail",
+            asked=a.SendEmail, normal=a.SendEmail, normalise=a.normalise_email,
+            description="Send an e-mail to one or more addresses.",
+        ),
+        Tool(
+            name="email.list", kind="email_read", effects=("read",), connector="mail",
+            asked=a.Nothing, normal=a.Nothing, description="List the messages in the inbox.",
+        ),
+        Tool(
+            name="email.read", kind="email_read", effects=("read",), connector="mail",
+            asked=a.ReadEmail, normal=a.ReadEmail, description="Read one message of the inbox by its id.",
+        ),
+        Tool(
+            name="wallet.transfer", kind="transfer", effects=("value", "outward"), connector="chain",
+            asked=a.AskTransfer, normal=a.Transfer, normalise=a.normalise_transfer,
+            description="Pay an address from this run's wallet. Write the amount with its unit, as in '0.1 ETH'.",
+        ),
+        Tool(
+            name="wallet.balance", kind="wallet_read", effects=("read",), connector="chain",
+            asked=a.Nothing, normal=a.Nothing, description="This run's wallet address and balance.",
+        ),
+        Tool(
+            name="wallet.fund", kind="funding", effects=("value",), connector="chain", caller=Caller.OWNER,
+            asked=a.MoveFunds, normal=a.MoveFunds, listed=False,
+        ),
+        Tool(
+            name="wallet.sweep", kind="funding", effects=("value",), connector="chain", caller=Caller.OWNER,
+            asked=a.MoveFunds, normal=a.MoveFunds, listed=False,
+        ),
+        Tool(
+            name="compute.start", kind="compute", effects=("value", "outward"), connector="compute",
+            asked=a.StartCompute, normal=a.StartCompute,
+            description="Rent a container: an image and a command, for some minutes. `input` is at /job/input inside.",
+        ),
+        Tool(
+            name="compute.status", kind="compute_read", effects=("read",), connector="compute",
+            asked=a.Instance, normal=a.Instance, description="State and output of a rented container.",
+        ),
+        Tool(
+            name="compute.stop", kind="compute_stop", effects=("release",), connector="compute",
+            asked=a.Instance, normal=a.Instance, description="Stop a rented container and settle its price.",
+        ),
+        Tool(
+            name="inference.chat", kind="inference", effects=("value", "outward"), connector="inference",
+            asked=dict[str, Any], normal=a.Chat, normalise=a.normalise_chat, listed=False,
+        ),
+    )
+}  # fmt: skip
+"""Every tool by its exact name. `listed` ones are offered over the tools gateway."""
+
+
+def find_tool(name: str, *, caller: Caller) -> Tool:
+    """Look a tool up by its exact name.
+
+    Raises:
+        CallerError: if there is none, or not for this caller: to an agent the owner's tools don't exist.
+    """
+    tool = TOOLS.get(name)
+    if tool is None or tool.caller is not caller:
+        raise CallerError(f"there is no tool {name[:80]!r}", code="request.unknown_tool")
+    return tool
+
+
+def parameters_schema(tool: Tool) -> dict[str, Any]:
+    """The JSON schema of what an agent passes, self-contained (no `$ref`)."""
+    (schema,), components = msgspec.json.schema_components([tool.asked], schema_hook=_no_hook)
+    return _inline(schema, components)
+
+
+def _no_hook(kind: type) -> dict[str, Any]:
+    if kind is Amount:
+        return {"type": "object"}
+    raise NotImplementedError(kind.__name__)
+
+
+def _inline(node: Any, components: dict[str, Any]) -> Any:
+    match node:
+        case {"$ref": str(reference)}:
+            return _inline(components[reference.rsplit("/", 1)[1]], components)
+        case dict():
+            items: dict[str, Any] = node
+            return {key: _inline(value, components) for key, value in items.items()}
+        case list():
+            values: list[Any] = node
+            return [_inline(value, components) for value in values]
+        case _:
+            return node

@@ -1,0 +1,138 @@
+"""The few things the pipeline needs from the world, each with one real adapter and one in-memory twin."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.decision import Answer
+from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.money import Amount
+
+
+class EngineHealth(msgspec.Struct, frozen=True):
+    """Whether policy can be asked, and in words why (not)."""
+
+    ready: bool
+    detail: str
+
+
+class Engine(Protocol):
+    """Evaluates policy. The only reader of a policy's answer."""
+
+    @property
+    def bundle(self) -> str:
+        """`sha256:` and the digest of the policy bundle in force; empty if there is none."""
+        ...
+
+    async def decide(self, document: bytes) -> Answer:
+        """Ask policy about one input document (JSON).
+
+        Raises:
+            PolicyUnavailable: for everything that is not exactly an answer.
+        """
+        ...
+
+    def health(self) -> EngineHealth:
+        """Say whether a decision could be had now."""
+        ...
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """Money or tokens an action takes from one budget line, at worst (reserved) or in fact (settled)."""
+
+    rail: str
+    amount: Amount
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """What connectors may know of a run."""
+
+    id: str
+    agent: str
+    mandate: Mandate
+    address: str | None
+    folder: str | None
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What an action would cost at worst, and what the connector knows about it.
+
+    `facts` become `facts.payee`, `facts.wallet`, `facts.compute` or `facts.inference` of the policy input, by key.
+    `plan` (plain JSON) is recorded with the decision and is all that `perform` and `reconcile` may rely on, so that
+    the thing decided is the thing done, also after a crash (nonce, fees, price and the like).
+    """
+
+    charges: tuple[Charge, ...] = ()
+    facts: dict[str, Any] = {}
+    plan: dict[str, Any] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an effect. `charges` is what was really taken; `result` is what the agent is given.
+
+    `unknown` keeps the whole reservation until somebody finds out.
+    """
+
+    status: Literal["done", "failed", "unknown"]
+    charges: tuple[Charge, ...] = ()
+    result: dict[str, Any] = {}
+    detail: str = ""
+
+
+Deliver = Callable[[bytes], Awaitable[None]]
+"""Takes a piece of a streamed result (an SSE `data:` payload, without framing) to the agent."""
+
+
+class Connector(Protocol):
+    """Performs one kind of effect. Translates; never decides."""
+
+    name: str
+
+    async def quote(self, action: Action, run: RunView) -> Quote:
+        """Learn the worst-case cost and the facts; changes nothing outside.
+
+        Raises:
+            CallerError: if the action makes no sense to this connector.
+            FactsUnavailable: if something needed can't be learned.
+        """
+        ...
+
+    async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
+        """Do it, once.
+
+        Raises:
+            EffectError: it certainly wasn't done, or (`unknown=True`) it may have been.
+        """
+        ...
+
+    async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
+        """After a crash: find out what became of an allowed action without doing it a second time.
+
+        Raises:
+            EffectError: if the world can't be asked now.
+        """
+        ...
+
+    async def healthy(self) -> bool:
+        """Whether the far side answers now."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Clock(Protocol):
+    """Time and identifiers: the only source of either."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch, never going back within one ledger."""
+        ...
+
+    def new_id(self, prefix: str) -> str:
+        """A new identifier that sorts by time, as in `act_01J…`."""
+        ...
