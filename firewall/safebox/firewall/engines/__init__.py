@@ -1,0 +1,1 @@
+"""What evaluates policy, and how a pack of policies comes into force."""

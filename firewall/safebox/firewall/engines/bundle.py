@@ -1,0 +1,226 @@
+"""A policy bundle: what is in force, as values with one name.
+
+Rule 1: a bundle is read from one or more folders: the pack first, then overlays. `*.rego` files are modules, except
+        tests (`*_test.rego`); each `data.json` is data at the path of its folder (`data/limits/data.json` is
+        `data.data.limits` in Rego), the way OPA reads bundles. In data, a later folder's value replaces an earlier one's.
+Rule 2: the digest names exactly the content that decides, whatever the file system's order, times or place.
+Rule 3: what can't be read, is too large, or says a number that an engine would round, is refused as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from safebox.firewall.errors import PolicyUnavailable
+
+FILE_BYTES_MAX: Final = 1_048_576
+"""A policy file is written by people; a longer one is not meant for this folder."""
+BUNDLE_BYTES_MAX: Final = 16_777_216
+"""Bounds the time and memory of every validation and activation."""
+FILES_MAX: Final = 4_000
+"""Leaves room for a thousand site rules in files of their own, and bounds what is polled."""
+EXACT_INT_MAX: Final = 2**53
+"""Above it one of the engines, or a tool that shows the data, may round an integer."""
+
+TEST_SUFFIX: Final = "_test.rego"
+DATA_NAME: Final = "data.json"
+
+
+class Module(msgspec.Struct, frozen=True):
+    """One Rego file: its name in messages and coverage, its text, and where it was read from."""
+
+    name: str
+    text: str
+    origin: str = ""
+
+
+class Bundle(msgspec.Struct, frozen=True):
+    """Everything a decision depends on besides its input. Equal content has an equal digest."""
+
+    modules: tuple[Module, ...]
+    data: str
+    digest: str
+
+    def encode(self) -> bytes:
+        """Say the bundle as the canonical bytes whose SHA-256 is its digest, to be kept for repeating decisions."""
+        return _canonical(self.modules, self.data)
+
+
+def decode_bundle(raw: bytes) -> Bundle:
+    """Read what `Bundle.encode` said.
+
+    Raises:
+        PolicyUnavailable: if it is anything else.
+    """
+    try:
+        listing = msgspec.json.decode(raw, type=_Listing)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PolicyUnavailable(f"not a policy bundle: {error}", kind="broken") from error
+    return _seal([Module(name, text) for name, text in listing.modules], listing.data)
+
+
+def pack_folder() -> Path:
+    """Find the pack: beside the installed package, else in the checkout, never in the current directory.
+
+    Raises:
+        PolicyUnavailable: if it is in neither place.
+    """
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "policies", package.parents[1] / "policies"):
+        if (folder / "safebox" / "main").is_dir():
+            return folder
+    raise PolicyUnavailable("no policy pack is installed", kind="missing", remedy="reinstall safebox-firewall")
+
+
+def load_bundle(folders: Sequence[Path], *, tests: bool = False) -> Bundle:
+    """Read the folders into one bundle.
+
+    Args:
+        folders: the pack and then overlays, later data replacing earlier.
+        tests: also take `*_test.rego` in, for running them; such a bundle is never put in force.
+
+    Raises:
+        PolicyUnavailable: if a folder is missing, has no module, can't be read, or is too large.
+    """
+    modules: list[Module] = []
+    data: dict[str, Any] = {}
+    budget = _Budget()
+    for index, folder in enumerate(folders):
+        own: dict[str, Any] = {}
+        for relative, path in policy_files(folder, tests=tests):
+            text = _read(path, budget)
+            if path.name == DATA_NAME:
+                _graft(own, relative.split("/")[:-1], _parse_data(text, path), path)
+            else:
+                modules.append(Module(f"{index}/{relative}" if index else relative, text, str(path)))
+        _overlay(data, own)
+    if not modules:
+        raise PolicyUnavailable("no policy files found", kind="missing", remedy="check the policy folders")
+    return _seal(modules, json.dumps(data, sort_keys=True, ensure_ascii=False))
+
+
+def policy_files(folder: Path, *, tests: bool = False) -> Iterator[tuple[str, Path]]:
+    """Name every file of a folder that belongs to a bundle, sorted by its path relative to the folder.
+
+    Hidden files and folders are left out, and links to folders are not followed.
+
+    Raises:
+        PolicyUnavailable: if the folder is not there or holds too many files.
+    """
+    if not folder.is_dir():
+        raise PolicyUnavailable(f"{folder} is not a folder", kind="missing", remedy="check the policy folders")
+    found: list[tuple[str, Path]] = []
+    for place, folders, names in os.walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if _belongs(name, tests=tests):
+                path = Path(place, name)
+                found.append((path.relative_to(folder).as_posix(), path))
+        if len(found) > FILES_MAX:
+            raise PolicyUnavailable(f"more than {FILES_MAX} policy files in {folder}", kind="too_large")
+    yield from sorted(found)
+
+
+class _Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    modules: list[tuple[str, str]]
+    data: str
+
+
+class _Budget:
+    left = BUNDLE_BYTES_MAX
+
+    def take(self, size: int, path: Path) -> None:
+        self.left -= size
+        if size > FILE_BYTES_MAX or self.left < 0:
+            raise PolicyUnavailable(f"{path} makes the policy bundle too large", kind="too_large")
+
+
+def _belongs(name: str, *, tests: bool) -> bool:
+    if name.startswith("."):
+        return False
+    return name == DATA_NAME or (name.endswith(".rego") and (tests or not name.endswith(TEST_SUFFIX)))
+
+
+def _read(path: Path, budget: _Budget) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+        budget.take(len(raw), path)
+        return raw.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyUnavailable(f"{path} can't be read: {error}", kind="unreadable") from error
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise PolicyUnavailable(f"a policy folder can't be read: {error}", kind="unreadable") from error
+
+
+def _parse_data(text: str, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_unique, parse_int=_exact_int, parse_float=_inexact, parse_constant=_inexact
+        )
+    except (ValueError, RecursionError) as error:
+        raise PolicyUnavailable(f"{path}: {error}", kind="broken") from error
+    if not isinstance(value, dict):
+        raise PolicyUnavailable(f"{path} is not a JSON object", kind="broken")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is given twice")
+    return result
+
+
+def _exact_int(text: str) -> int:
+    value = int(text)
+    if abs(value) > EXACT_INT_MAX:
+        raise ValueError(f"{text[:40]} is beyond 2^53; write amounts as padded text")
+    return value
+
+
+def _inexact(text: str) -> NoReturn:
+    raise ValueError(f"{text[:40]} is not exact; write whole numbers, ratios in basis points")
+
+
+def _graft(tree: dict[str, Any], path: Sequence[str], value: dict[str, Any], origin: Path) -> None:
+    for key in reversed(path):
+        value = {key: value}
+    _merge(tree, value, origin)
+
+
+def _merge(tree: dict[str, Any], extra: dict[str, Any], origin: Path) -> None:
+    for key, value in extra.items():
+        if key not in tree:
+            tree[key] = value
+        elif isinstance(tree[key], dict) and isinstance(value, dict):
+            _merge(tree[key], value, origin)
+        else:
+            raise PolicyUnavailable(f"{origin}: {key!r} is given by another data file too", kind="broken")
+
+
+def _overlay(tree: dict[str, Any], extra: dict[str, Any]) -> None:
+    for key, value in extra.items():
+        if isinstance(tree.get(key), dict) and isinstance(value, dict):
+            _overlay(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _seal(modules: Sequence[Module], data: str) -> Bundle:
+    ordered = tuple(sorted(modules, key=lambda module: module.name))
+    digest = "sha256:" + hashlib.sha256(_canonical(ordered, data)).hexdigest()
+    return Bundle(ordered, data, digest)
+
+
+def _canonical(modules: Sequence[Module], data: str) -> bytes:
+    return msgspec.json.encode(_Listing([(module.name, module.text) for module in modules], data))

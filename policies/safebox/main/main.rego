@@ -1,0 +1,103 @@
+# METADATA
+# title: The one answer
+# description: Collects what the domains say. Any deny beats any hold, any hold beats any allow, and no allow is a deny.
+package safebox.main
+
+import data.data.tools
+
+# METADATA
+# title: Decision
+# description: The only entrypoint. Exactly these three keys, always.
+# entrypoint: true
+default decision := {
+	"verdict": "deny",
+	"reasons": [{"code": "main.no_rule_allows", "message": "No rule allows this action."}],
+	"obligations": {},
+}
+
+decision := {"verdict": "deny", "reasons": [reason | some reason in _denials], "obligations": {}} if {
+	count(_denials) > 0
+} else := {"verdict": "hold", "reasons": [reason | some reason in _holds], "obligations": {}} if {
+	_allowed
+	count(_holds) > 0
+} else := {"verdict": "allow", "reasons": [], "obligations": {}} if {
+	_allowed
+}
+
+# METADATA
+# title: The mandate has ended
+# description: Nothing but giving things back happens after the mandate's end.
+# custom:
+#   code: main.expired
+#   threat: mandate
+#   severity: medium
+#   remedy: Start a new run under a mandate that has not ended.
+deny contains {"code": "main.expired", "message": "The mandate of this run has ended."} if {
+	not _in_time
+}
+
+# METADATA
+# title: The caller may not use this tool
+# description: Each known tool names who may ask for it. Funding and sweeping are for the firewall alone.
+# custom:
+#   code: main.caller
+#   threat: impersonation
+#   severity: high
+#   remedy: Nothing to change; this tool is not for agents.
+deny contains {"code": "main.caller", "message": "This caller may not use this tool."} if {
+	tools[input.action.tool]
+	not _caller_may
+}
+
+_in_time if input.facts.expired == false
+
+_in_time if {
+	tools[input.action.tool].after_expiry == true
+	_known
+}
+
+_caller_may if input.action.caller in tools[input.action.tool].callers
+
+# A tool counts as known only with the kind and the effects the table gives it.
+_known if {
+	tool := tools[input.action.tool]
+	input.action.kind == tool.kind
+	input.action.effects == tool.effects
+}
+
+_allowed if {
+	_known
+	_caller_may
+	count(_allows) > 0
+}
+
+# Whole paths, no imports of packages: the embedded engine then evaluates these rules and nothing beside them.
+_allows contains name if some name in data.safebox.email.allow
+
+_allows contains name if some name in data.safebox.transfer.allow
+
+_allows contains name if some name in data.safebox.compute.allow
+
+_allows contains name if some name in data.safebox.inference.allow
+
+_allows contains name if some name in data.safebox.site.allow
+
+_denials contains reason if some reason in deny
+
+_denials contains reason if some reason in data.safebox.email.deny
+
+_denials contains reason if some reason in data.safebox.transfer.deny
+
+_denials contains reason if some reason in data.safebox.compute.deny
+
+_denials contains reason if some reason in data.safebox.inference.deny
+
+_denials contains reason if some reason in data.safebox.rate.deny
+
+_denials contains reason if some reason in data.safebox.replication.deny
+
+_denials contains reason if some reason in data.safebox.accumulation.deny
+
+_denials contains reason if some reason in data.safebox.site.deny
+
+_holds contains reason if some reason in data.safebox.site.hold

@@ -1,0 +1,53 @@
+# METADATA
+# title: Comparing money
+# description: Amounts are zero-padded decimal strings of 78 digits, so comparing strings compares numbers exactly.
+package safebox.money
+
+# METADATA
+# title: At most
+# description: Holds when both are amounts of one asset and the first is not more than the second.
+at_most(amount, cap) if {
+	amount.asset == cap.asset
+	padded(amount.units)
+	padded(cap.units)
+	amount.units <= cap.units
+}
+
+# METADATA
+# title: Covered
+# description: Holds when the action is priced, charges this rail, and every charge fits what is left of its line.
+covered(rail) if {
+	input.facts.money.priced == true
+	some charge in input.facts.money.charges
+	charge.rail == rail
+	every one in input.facts.money.charges {
+		_fits(one)
+	}
+}
+
+# METADATA
+# title: Charged for
+# description: Holds when this rail is charged at least this amount.
+charged_for(rail, amount) if {
+	some charge in input.facts.money.charges
+	charge.rail == rail
+	charge.asset == amount.asset
+	padded(charge.units)
+	padded(amount.units)
+	amount.units <= charge.units
+}
+
+# METADATA
+# title: Padded
+# description: Holds for a string of exactly 78 decimal digits.
+padded(units) if {
+	is_string(units)
+	count(units) == 78
+	trim_left(units, "0123456789") == ""
+}
+
+_fits(charge) if {
+	padded(charge.units)
+	padded(charge.remaining)
+	charge.units <= charge.remaining
+}

@@ -1,0 +1,50 @@
+# METADATA
+# title: Rates
+# description: How often, and what happens to a run that keeps asking after a no.
+package safebox.rate
+
+import data.data.limits
+
+# METADATA
+# title: Too much mail in an hour
+# description: Mails allowed to this run in the last hour stay within its mandate.
+# custom:
+#   code: rate.email_per_hour
+#   threat: spam
+#   severity: medium
+#   remedy: Wait, or raise mail.per_hour in the mandate.
+deny contains {"code": "rate.email_per_hour", "message": "Too many mails in the last hour."} if {
+	input.action.kind == "email"
+	not _mail_in_rate
+}
+
+# METADATA
+# title: Too many denials
+# description: A run that keeps being denied is probing. For a while it may only read.
+# custom:
+#   code: rate.denials
+#   threat: probing
+#   severity: high
+#   remedy: Look at what the run asked for; it may act again when its denials are ten minutes old.
+deny contains {"code": "rate.denials", "message": "Too many denied actions; only reading is possible for now."} if {
+	not _reads_only
+	not _for_the_owner
+	not _denials_in_rate
+}
+
+# Rego orders null below every number, so what is compared is first shown to be a number.
+_mail_in_rate if {
+	is_number(input.facts.rates.hour)
+	is_number(input.mandate.mail.per_hour)
+	input.facts.rates.hour < input.mandate.mail.per_hour
+}
+
+_denials_in_rate if {
+	is_number(input.facts.rates.denied_10m)
+	input.facts.rates.denied_10m < limits.rate.denials_in_ten_minutes
+}
+
+_reads_only if input.action.effects == ["read"]
+
+# What the firewall itself does for the owner, such as sweeping, is never held back by what the agent did.
+_for_the_owner if input.action.caller == "owner"

@@ -1,0 +1,231 @@
+# METADATA
+# title: Transfers
+# description: Value leaves the wallet only to listed payees, within the mandate's caps, on the mandate's chain.
+package safebox.transfer
+
+import data.data.limits
+import data.safebox.money
+
+# METADATA
+# title: Transfer under a wallet grant
+# description: A transfer is allowed under a wallet grant; the rules below take the yes back.
+allow contains "transfer.pay" if {
+	input.action.tool == "wallet.transfer"
+	input.action.kind == "transfer"
+	_granted
+}
+
+# METADATA
+# title: Reading the balance
+# description: A run with a wallet may read its balance.
+allow contains "transfer.balance" if {
+	input.action.tool == "wallet.balance"
+	input.action.kind == "wallet_read"
+	_granted
+}
+
+# METADATA
+# title: Funding
+# description: The firewall may fund the run's own address from the owner's treasury.
+allow contains "transfer.fund" if {
+	input.action.tool == "wallet.fund"
+	input.action.kind == "funding"
+	input.action.caller == "owner"
+	_granted
+	_to_run
+}
+
+# METADATA
+# title: Sweeping
+# description: The firewall may bring money back to the owner's address at any time.
+allow contains "transfer.sweep" if {
+	input.action.tool == "wallet.sweep"
+	input.action.kind == "funding"
+	input.action.caller == "owner"
+	_to_owner
+}
+
+# METADATA
+# title: No wallet is granted
+# description: Every use of the wallet needs a wallet grant.
+# custom:
+#   code: transfer.not_granted
+#   threat: mandate
+#   severity: medium
+#   remedy: Add a wallet section to the mandate.
+deny contains {"code": "transfer.not_granted", "message": "The mandate grants no wallet."} if {
+	input.action.kind in {"transfer", "wallet_read", "funding"}
+	not _granted
+}
+
+# METADATA
+# title: The payee is not listed
+# description: Money goes only to addresses the owner named; funding goes to the run, a sweep to the owner.
+# custom:
+#   code: transfer.payee_not_listed
+#   threat: persuasion
+#   severity: high
+#   remedy: List the address under wallet.payees in the mandate if the owner wants it paid.
+deny contains {"code": "transfer.payee_not_listed", "message": "The payee is not listed in the mandate."} if {
+	input.action.kind in {"transfer", "funding"}
+	not _payee_listed
+}
+
+# METADATA
+# title: The payee looks like another one
+# description: An address that imitates a listed payee is address poisoning.
+# custom:
+#   code: transfer.payee_lookalike
+#   threat: persuasion
+#   severity: critical
+#   remedy: Compare the whole address with the one the owner meant.
+deny contains {"code": "transfer.payee_lookalike", "message": "The payee's address imitates a known one."} if {
+	input.action.kind == "transfer"
+	not _payee_unlike_others
+}
+
+# METADATA
+# title: A transfer to itself
+# description: Paying oneself burns fees and fakes activity.
+# custom:
+#   code: transfer.to_self
+#   threat: hoarding
+#   severity: low
+#   remedy: Nothing to change; a run has no reason to pay itself.
+deny contains {"code": "transfer.to_self", "message": "A run may not pay itself."} if {
+	input.action.kind == "transfer"
+	not _to_another
+}
+
+# METADATA
+# title: Over the cap of one transfer
+# description: No single transfer is more than the mandate's cap for one.
+# custom:
+#   code: transfer.over_per_transfer
+#   threat: overspending
+#   severity: high
+#   remedy: Ask the owner, who can raise wallet.per_transfer in the mandate.
+deny contains {"code": "transfer.over_per_transfer", "message": "The amount is more than one transfer may be."} if {
+	input.action.kind == "transfer"
+	not _within_per_transfer
+}
+
+# METADATA
+# title: Over the wallet's budget
+# description: The amount and the worst-case fee fit what is left of the budget.
+# custom:
+#   code: transfer.over_budget
+#   threat: overspending
+#   severity: high
+#   remedy: Ask the owner for a larger wallet.budget in the mandate.
+deny contains {"code": "transfer.over_budget", "message": "The transfer does not fit the budget."} if {
+	input.action.kind == "transfer"
+	not _within_budget
+}
+
+# METADATA
+# title: Over the fee cap
+# description: The highest fee the transaction could pay is capped, by the mandate or else by the pack.
+# custom:
+#   code: transfer.fee_cap
+#   threat: overspending
+#   severity: medium
+#   remedy: Offer a lower fee, or raise wallet.max_fee_per_gas in the mandate.
+deny contains {"code": "transfer.fee_cap", "message": "The fee offered is too high."} if {
+	input.action.kind == "transfer"
+	not _fee_within_cap
+}
+
+# METADATA
+# title: The wrong chain
+# description: The chain that answers is the chain the mandate names.
+# custom:
+#   code: transfer.wrong_chain
+#   threat: misdirection
+#   severity: critical
+#   remedy: Point the firewall's chain endpoint at the chain in the mandate.
+deny contains {"code": "transfer.wrong_chain", "message": "The chain is not the one in the mandate."} if {
+	input.action.kind == "transfer"
+	not _on_chain
+}
+
+# METADATA
+# title: No receiving over the ceiling
+# description: A wallet at or above its ceiling receives nothing more until it has been swept.
+# custom:
+#   code: transfer.over_ceiling_receive
+#   threat: hoarding
+#   severity: high
+#   remedy: Wait for the sweep, or raise wallet.ceiling in the mandate.
+deny contains {"code": "transfer.over_ceiling_receive", "message": "The wallet may not receive more now."} if {
+	input.action.tool == "wallet.fund"
+	not _may_receive
+}
+
+_granted if is_object(input.mandate.wallet)
+
+# Bringing money back needs no grant: it must work when everything else is refused.
+_granted if input.action.tool == "wallet.sweep"
+
+_payee_listed if {
+	input.action.kind == "transfer"
+	input.facts.payee.listed == true
+	input.facts.payee.address == input.action.args.to
+}
+
+_payee_listed if {
+	input.action.tool == "wallet.fund"
+	_to_run
+}
+
+_payee_listed if {
+	input.action.tool == "wallet.sweep"
+	_to_owner
+}
+
+_to_run if {
+	is_string(input.run.address)
+	input.action.args.to == input.run.address
+}
+
+_to_owner if {
+	is_string(input.facts.wallet.owner)
+	input.action.args.to == input.facts.wallet.owner
+}
+
+_payee_unlike_others if input.facts.payee.lookalike == null
+
+_to_another if {
+	input.facts.payee.self == false
+	is_string(input.run.address)
+	input.action.args.to != input.run.address
+}
+
+_within_per_transfer if money.at_most(input.action.args.amount, input.mandate.wallet.per_transfer)
+
+_within_budget if {
+	money.covered("wallet")
+	money.charged_for("wallet", input.action.args.amount)
+}
+
+_fee_within_cap if {
+	is_object(input.mandate.wallet.max_fee_per_gas)
+	money.at_most(input.action.args.max_fee_per_gas, input.mandate.wallet.max_fee_per_gas)
+}
+
+_fee_within_cap if {
+	input.mandate.wallet.max_fee_per_gas == null
+	money.at_most(input.action.args.max_fee_per_gas, limits.transfer.max_fee_per_gas)
+}
+
+# Without a fee of the agent's choosing the firewall chooses one, and its worst case is in the charges.
+_fee_within_cap if input.action.args.max_fee_per_gas == null
+
+_on_chain if {
+	is_number(input.mandate.wallet.chain_id)
+	input.facts.wallet.chain_id == input.mandate.wallet.chain_id
+}
+
+_may_receive if input.mandate.wallet.ceiling == null
+
+_may_receive if input.facts.wallet.over_ceiling == false
