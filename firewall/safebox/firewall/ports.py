@@ -7,10 +7,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from safebox.firewall.core.action import Action
+from safebox.firewall.core.action import Action, Call
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.money import Amount
+from safebox.firewall.core.reply import Reply
 
 
 class EngineHealth(msgspec.Struct, frozen=True):
@@ -135,4 +136,20 @@ class Clock(Protocol):
 
     def new_id(self, prefix: str) -> str:
         """A new identifier that sorts by time, as in `act_01J…`."""
+        ...
+
+
+class Desk(Protocol):
+    """What a gateway sees of the firewall: one call in, one reply out."""
+
+    async def handle(self, call: Call, deliver: Deliver | None = None) -> Reply:
+        """Decide, do and answer one call. Never raises for what an agent or the world does wrong."""
+        ...
+
+    def view(self, run: str) -> RunView:
+        """What is known of a run.
+
+        Raises:
+            KeyError: if there is no such run.
+        """
         ...
