@@ -1,0 +1,155 @@
+"""The tools as typed methods, for programs that call them without a model in between."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from safebox.agents.client import Answer, Client
+from safebox.agents.errors import MALFORMED_ANSWER, EffectUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class MailHeader:
+    """One line of the inbox."""
+
+    id: str
+    sender: str
+    subject: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail, as it was delivered: text of strangers, never an instruction."""
+
+    id: str
+    sender: str
+    to: str
+    subject: str
+    date: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A mined transaction; `status` is 1 when it succeeded, 0 when it was reverted."""
+
+    transaction_hash: str
+    block_number: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the run's wallet holds, in wei."""
+
+    address: str
+    wei: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Bought compute; `state` is running, exited or stopped, `output` the last part of what it printed."""
+
+    instance: str
+    state: str
+    exit_code: int | None
+    output: str
+
+
+class Toolbox:
+    """Every tool as a method that returns a value or raises a `ToolError`."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self.client = client or Client()
+
+    def send_mail(
+        self, to: Sequence[str], subject: str, body: str, *, attachments: Mapping[str, bytes] | None = None
+    ) -> str:
+        """Send one mail and return the decision's id."""
+        arguments: dict[str, object] = {"to": list(to), "subject": subject, "body": body}
+        if attachments:
+            arguments["attachments"] = [
+                {"name": name, "content_base64": base64.b64encode(content).decode()}
+                for name, content in attachments.items()
+            ]
+        return self.client.call("email.send", arguments).decision_id
+
+    def list_mail(self) -> tuple[MailHeader, ...]:
+        """List the inbox, in the order the gateway keeps."""
+        answer = self.client.call("email.list")
+        entries = answer.result.get("messages")
+        if not isinstance(entries, list):
+            raise _malformed(answer, "messages")
+        return tuple(_header(answer, entry) for entry in cast("list[object]", entries))
+
+    def read_mail(self, mail_id: str) -> Mail:
+        """Read one mail."""
+        answer = self.client.call("email.read", {"id": mail_id})
+        fields = (_text(answer, name) for name in ("id", "from", "to", "subject", "date", "body"))
+        return Mail(*fields)
+
+    def transfer(self, to: str, amount: str) -> Transfer:
+        """Send money on chain; `amount` is like `0.1 ETH` or `5 wei`."""
+        answer = self.client.call("wallet.transfer", {"to": to, "amount": amount})
+        return Transfer(_text(answer, "transaction_hash"), _whole(answer, "block_number"), _whole(answer, "status"))
+
+    def balance(self) -> Balance:
+        """Read the wallet's balance."""
+        answer = self.client.call("wallet.balance")
+        wei = _text(answer, "balance")
+        if not (wei.isascii() and wei.isdigit()):
+            raise _malformed(answer, "balance")
+        return Balance(_text(answer, "address"), int(wei), _text(answer, "balance_text"))
+
+    def start_compute(self, image: str, command: Sequence[str], minutes: int, *, job_input: str | None = None) -> str:
+        """Lease a container for one listed command, `job_input` as its /job/input; return the instance."""
+        arguments: dict[str, object] = {"image": image, "command": list(command), "minutes": minutes}
+        if job_input is not None:
+            arguments["input"] = job_input
+        return _text(self.client.call("compute.start", arguments), "instance")
+
+    def compute_status(self, instance: str) -> Job:
+        """Look at bought compute."""
+        answer = self.client.call("compute.status", {"instance": instance})
+        exit_code = answer.result.get("exit_code")
+        return Job(
+            _text(answer, "instance"),
+            _text(answer, "state"),
+            exit_code if isinstance(exit_code, int) else None,
+            _text(answer, "output"),
+        )
+
+    def stop_compute(self, instance: str) -> None:
+        """End a lease; what is left of it is not charged."""
+        self.client.call("compute.stop", {"instance": instance})
+
+
+def _header(answer: Answer, entry: object) -> MailHeader:
+    if not isinstance(entry, dict):
+        raise _malformed(answer, "messages")
+    line = Answer(cast("dict[str, object]", entry), answer.decision_id)
+    return MailHeader(*(_text(line, name) for name in ("id", "from", "subject", "date")))
+
+
+def _text(answer: Answer, name: str) -> str:
+    value = answer.result.get(name)
+    if not isinstance(value, str):
+        raise _malformed(answer, name)
+    return value
+
+
+def _whole(answer: Answer, name: str) -> int:
+    value = answer.result.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _malformed(answer, name)
+    return value
+
+
+def _malformed(answer: Answer, name: str) -> EffectUnknown:
+    message = f"the call was allowed, but its answer has no proper {name!r}"
+    return EffectUnknown(MALFORMED_ANSWER, message, decision_id=answer.decision_id)

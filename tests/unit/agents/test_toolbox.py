@@ -1,0 +1,93 @@
+"""The typed methods: what they send and what they make of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from safebox.agents import Client, EffectUnknown, Toolbox
+from safebox.agents.toolbox import Balance, Job, Mail, MailHeader, Transfer
+from tests.unit.agents.gateway_double import GatewayDouble, gateway, ok
+
+HASH = "0x" + "ab" * 32
+
+
+STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
+    (lambda box: box.list_mail(), {}),
+    (lambda box: box.list_mail(), {"messages": ["x"]}),
+    (lambda box: box.list_mail(), {"messages": [{"id": 1}]}),
+    (lambda box: box.read_mail("1"), {"id": "1"}),
+    (
+        lambda box: box.transfer("0x", "1 wei"),
+        {"transaction_hash": HASH, "block_number": True, "status": 1},
+    ),
+    (lambda box: box.balance(), {"address": "0x", "balance": "-1", "balance_text": ""}),
+    (lambda box: box.balance(), {"address": "0x", "balance": 5, "balance_text": ""}),
+    (lambda box: box.start_compute("i", [], 1), {}),
+]
+
+
+def toolbox_of(server: GatewayDouble) -> Toolbox:
+    return Toolbox(Client(server.url))
+
+
+def test_a_mail_is_sent_with_its_attachments_encoded() -> None:
+    with gateway([ok({}, "d-3")]) as server:
+        decision = toolbox_of(server).send_mail(["a@b.example"], "Hi", "Text", attachments={"x.bin": b"\x00\xff"})
+    assert decision == "d-3"
+    assert server.calls[0].arguments == {
+        "to": ["a@b.example"],
+        "subject": "Hi",
+        "body": "Text",
+        "attachments": [{"name": "x.bin", "content_base64": "AP8="}],
+    }
+
+
+def test_a_mail_without_attachments_says_nothing_of_them() -> None:
+    with gateway([ok({})]) as server:
+        toolbox_of(server).send_mail(["a@b.example"], "Hi", "Text")
+    assert "attachments" not in server.calls[0].arguments
+
+
+def test_the_inbox_is_listed_and_read() -> None:
+    line = {"id": "1", "from": "a@b.example", "subject": "S", "date": "today"}
+    with gateway([ok({"messages": [line]}), ok({**line, "to": "me", "body": "B"})]) as server:
+        toolbox = toolbox_of(server)
+        assert toolbox.list_mail() == (MailHeader("1", "a@b.example", "S", "today"),)
+        assert toolbox.read_mail("1") == Mail("1", "a@b.example", "me", "S", "today", "B")
+    assert server.calls[1].arguments == {"id": "1"}
+
+
+def test_a_transfer_and_a_balance_are_exact() -> None:
+    wei = 2**256 - 1
+    with gateway(
+        [
+            ok({"transaction_hash": HASH, "block_number": 2, "status": 1}),
+            ok({"address": "0x1", "balance": str(wei), "balance_text": "much"}),
+        ]
+    ) as server:
+        toolbox = toolbox_of(server)
+        assert toolbox.transfer("0x2", "0.1 ETH") == Transfer(HASH, 2, 1)
+        assert toolbox.balance() == Balance("0x1", wei, "much")
+    assert server.calls[0].arguments == {"to": "0x2", "amount": "0.1 ETH"}
+
+
+def test_compute_is_started_watched_and_stopped() -> None:
+    running = {"instance": "i-1", "state": "running", "exit_code": None, "output": ""}
+    with gateway([ok({"instance": "i-1"}), ok(running), ok({**running, "exit_code": 3}), ok({})]) as server:
+        toolbox = toolbox_of(server)
+        assert toolbox.start_compute("img", ["a"], 5, job_input="{}") == "i-1"
+        assert toolbox.compute_status("i-1") == Job("i-1", "running", None, "")
+        assert toolbox.compute_status("i-1").exit_code == 3
+        toolbox.stop_compute("i-1")
+    assert server.calls[0].arguments == {"image": "img", "command": ["a"], "minutes": 5, "input": "{}"}
+
+
+@pytest.mark.parametrize(("use", "result"), STRANGE)
+def test_an_allowed_call_with_a_strange_answer_may_have_been_done(
+    use: Callable[[Toolbox], object], result: dict[str, object]
+) -> None:
+    with gateway([ok(result, "d-5")]) as server, pytest.raises(EffectUnknown) as caught:
+        use(toolbox_of(server))
+    assert caught.value.decision_id == "d-5"
