@@ -1,0 +1,136 @@
+"""The few calls of the Docker Engine's API that are used, typed, through the docker SDK.
+
+The SDK has no types and takes 0.1 s to import, so it is touched here only and imported on first use.
+"""
+
+import importlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from safebox.sandbox.errors import SandboxError
+
+Json = dict[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+API_VERSION = "1.41"
+"""The API of server 20.10, the oldest this engine is for; newer servers still speak it."""
+ANSWER_SECONDS = 60
+"""A busy engine takes seconds to create a container; one that takes a minute is stuck."""
+IMPORT_SECONDS = 600
+"""Unpacking an image of a few hundred MB on a slow disk."""
+_CONFLICT = 409
+
+
+class NotThereError(SandboxError):
+    """The container or image is gone, or no longer in a state where the call means anything."""
+
+
+class Daemon:
+    """A connection to the engine that DOCKER_HOST, or the default socket, names."""
+
+    def __init__(self) -> None:
+        """Remember nothing yet: the first call connects."""
+        self._lock = threading.Lock()
+        self._clients: dict[float | None, Any] = {}
+
+    def _client(self, seconds: float | None = ANSWER_SECONDS) -> Any:
+        with self._lock:
+            if seconds not in self._clients:
+                sdk: Any = importlib.import_module("docker")
+                environment: Json = sdk.utils.kwargs_from_env()
+                self._clients[seconds] = sdk.APIClient(version=API_VERSION, timeout=seconds, **environment)
+            return self._clients[seconds]
+
+    def _ask(self, call: Callable[[Any], T], seconds: float | None = ANSWER_SECONDS) -> T:
+        """Call the SDK; what it raises becomes a SandboxError that repeats the engine's own words."""
+        sdk: Any = importlib.import_module("docker.errors")
+        requests: Any = importlib.import_module("requests.exceptions")
+        try:
+            return call(self._client(seconds))
+        except sdk.APIError as error:
+            gone = error.status_code == _CONFLICT or isinstance(error, sdk.NotFound)
+            kind, code = (NotThereError, "sandbox.not_there") if gone else (SandboxError, "sandbox.engine_failed")
+            raise kind(f"Docker refused: {error.explanation or error}", "see: docker info", code) from error
+        except (sdk.DockerException, requests.RequestException, OSError) as error:
+            raise SandboxError(f"Docker does not answer: {error}", "see: docker info", "sandbox.no_engine") from error
+
+    def version(self) -> Json:
+        """What the server says about itself."""
+        return self._ask(lambda api: dict(api.version(api_version=False)))
+
+    def info(self) -> Json:
+        """How the server is set up."""
+        return self._ask(lambda api: dict(api.info()))
+
+    def create(self, config: Json) -> str:
+        """Create a container from the API's own configuration; return its id."""
+        return self._ask(lambda api: str(api.create_container_from_config(config)["Id"]))
+
+    def start(self, container: str) -> None:
+        """Start a created container."""
+        self._ask(lambda api: api.start(container))
+
+    def attach(self, container: str) -> Iterator[bytes]:
+        """Both output streams, as they come; attach before the start to miss nothing."""
+        return self._ask(lambda api: iter(api.attach(container, stream=True)), None)
+
+    def wait(self, container: str) -> int:
+        """Wait for the end, however long; return the exit code."""
+        return int(self._ask(lambda api: api.wait(container), None)["StatusCode"])
+
+    def inspect(self, container: str) -> Json:
+        """Everything the engine knows about a container."""
+        return self._ask(lambda api: dict(api.inspect_container(container)))
+
+    def kill(self, container: str) -> None:
+        """SIGKILL to all of it."""
+        self._ask(lambda api: api.kill(container))
+
+    def pause(self, container: str) -> None:
+        """Freeze it."""
+        self._ask(lambda api: api.pause(container))
+
+    def unpause(self, container: str) -> None:
+        """Let it run on."""
+        self._ask(lambda api: api.unpause(container))
+
+    def remove(self, container: str) -> None:
+        """Kill and remove it with its anonymous volumes."""
+        self._ask(lambda api: api.remove_container(container, v=True, force=True))
+
+    def list(self, labels: Sequence[str]) -> list[Json]:
+        """All containers, running or not, that carry every label (`key` or `key=value`)."""
+        return self._ask(lambda api: list(api.containers(all=True, filters={"label": list(labels)})))
+
+    def output(self, container: str) -> bytes:
+        """What the engine kept of a container's output."""
+        return self._ask(lambda api: bytes(api.logs(container, stdout=True, stderr=True)))
+
+    def image(self, name: str) -> Json | None:
+        """Everything the engine knows about an image it has; None when it has none of this name."""
+        try:
+            return self._ask(lambda api: dict(api.inspect_image(name)))
+        except NotThereError:
+            return None
+
+    def pull(self, source: str, name: str) -> None:
+        """Fetch `source` from its registry and give it a second name."""
+        self._ask(lambda api: api.pull(source), IMPORT_SECONDS)
+        self._ask(lambda api: api.tag(source, name))
+
+    def import_image(self, tar: Iterator[bytes], name: str, changes: Sequence[str]) -> None:
+        """Make an image of one layer from a tar stream."""
+        repository, _, tag = name.partition(":")
+
+        def call(api: Any) -> str:
+            return str(api.import_image_from_stream(tar, repository=repository, tag=tag or "latest", changes=list(changes)))
+
+        answer = self._ask(call, IMPORT_SECONDS)
+        if '"error"' in answer:
+            raise SandboxError(f"Docker could not import the image: {answer[-500:]}", "", "sandbox.image_failed")
+
+    def labels_of(self, container: Json) -> Mapping[str, str]:
+        """The labels in an answer of `list`."""
+        return container.get("Labels") or {}
