@@ -10,7 +10,7 @@ import msgspec
 from safebox.firewall.core.action import Action, Call
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.mandate import Mandate
-from safebox.firewall.core.money import Amount
+from safebox.firewall.core.record import Charge
 from safebox.firewall.core.reply import Reply
 
 
@@ -40,13 +40,6 @@ class Engine(Protocol):
     def health(self) -> EngineHealth:
         """Say whether a decision could be had now."""
         ...
-
-
-class Charge(msgspec.Struct, frozen=True):
-    """Money or tokens an action takes from one budget line, at worst (reserved) or in fact (settled)."""
-
-    rail: str
-    amount: Amount
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):

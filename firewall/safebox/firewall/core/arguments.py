@@ -34,7 +34,9 @@ LEASE_MINUTES_MAX: Final = 527_040
 GAS_MAX: Final = 30_000_000
 """A block's worth (EIP-1559 era block limit): no transfer needs more."""
 
-_MAILBOX: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+", re.ASCII)
+_MAILBOX: Final = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+", re.ASCII
+)
 _HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f\u2028\u2029]*")
 
@@ -274,5 +276,3 @@ def _max_tokens(request: dict[str, Any]) -> int | None:
         if type(value) is not int or not 0 < value < 2**31:
             raise CallerError("max_tokens must be a positive integer")
     return max(found) if found else None
-
-

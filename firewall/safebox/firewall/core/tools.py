@@ -129,7 +129,8 @@ def find_tool(name: str, *, caller: Caller) -> Tool:
 def parameters_schema(tool: Tool) -> dict[str, Any]:
     """The JSON schema of what an agent passes, self-contained (no `$ref`)."""
     (schema,), components = msgspec.json.schema_components([tool.asked], schema_hook=_no_hook)
-    return _inline(schema, components)
+    inlined: dict[str, Any] = _inline(schema, components)
+    return inlined
 
 
 def _no_hook(kind: type) -> dict[str, Any]:

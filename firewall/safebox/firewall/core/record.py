@@ -1,0 +1,120 @@
+"""The events a ledger is made of, and how they are written: canonical JSON, one event a record.
+
+Everything safebox knows about money and runs is the fold of these events (`core.books`). An event is a fact about the
+past; none is ever changed. Money is written as everywhere else: `{"asset", "units"}` with 78 digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal
+
+import msgspec
+
+from safebox.firewall.core.decision import Answer
+from safebox.firewall.core.money import Amount, decode_amount, encode_amount
+from safebox.firewall.core.tools import Caller
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """Money or tokens an action takes from one budget line, at worst (reserved) or in fact (settled)."""
+
+    rail: str
+    amount: Amount
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
+    """What happened, when (nanoseconds since the epoch, never going back within a ledger)."""
+
+    at_ns: int
+
+
+class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
+    """A human started a run under this mandate; `run_view` is `run` of the policy input."""
+
+    run: str
+    run_view: msgspec.Raw
+    mandate: msgspec.Raw
+    mandate_digest: str
+    folder: str | None
+    code_digest: str
+
+
+class Decided(Event, frozen=True, kw_only=True, tag="decided"):
+    """Policy answered; for an allow, `charges` are reserved. `action` and `facts` are what policy was shown."""
+
+    decision: str
+    action_id: str
+    run: str
+    tool: str
+    kind: str
+    caller: Caller
+    key: str | None
+    digest: str
+    bundle: str
+    answer: Answer
+    charges: tuple[Charge, ...]
+    plan: dict[str, Any]
+    action: msgspec.Raw
+    facts: msgspec.Raw
+
+    @property
+    def allowed(self) -> bool:
+        """Whether an effect may follow."""
+        return self.answer.verdict == "allow"
+
+
+class Settled(Event, frozen=True, kw_only=True, tag="settled"):
+    """What became of an allowed action; `charges` is what was really taken. Unknown keeps the reservation."""
+
+    decision: str
+    action_id: str
+    run: str
+    tool: str
+    status: Literal["done", "failed", "unknown"]
+    charges: tuple[Charge, ...]
+    result: dict[str, Any]
+    detail: str
+    recovered: bool = False
+
+
+class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
+    """The sandbox is gone, or a person killed the run (`reason` is `killed`)."""
+
+    run: str
+    reason: str
+    exit_code: int | None
+
+
+class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated"):
+    """From here on, decisions name this bundle."""
+
+    bundle: str
+
+
+LedgerEvent = RunStarted | Decided | Settled | RunEnded | PolicyActivated
+
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")
+_DECODER: Final[msgspec.json.Decoder[LedgerEvent]] = msgspec.json.Decoder(LedgerEvent, dec_hook=decode_amount)
+
+GENESIS: Final = hashlib.sha256(b"safebox ledger 1").digest()
+"""The hash before the first record."""
+
+
+def encode_event(event: LedgerEvent) -> bytes:
+    """Write an event as its record."""
+    return _ENCODER.encode(event)
+
+
+def decode_event(record: bytes) -> LedgerEvent:
+    """Read a record.
+
+    Raises:
+        msgspec.DecodeError: if it is none.
+    """
+    return _DECODER.decode(record)
+
+
+def chain(previous: bytes, record: bytes) -> bytes:
+    """Hash a record onto the one before it: SHA-256(previous hash, record)."""
+    return hashlib.sha256(previous + record).digest()

@@ -1,0 +1,1 @@
+"""Durable storage of the ledger, and what reads it without a firewall."""

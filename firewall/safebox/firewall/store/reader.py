@@ -1,0 +1,41 @@
+"""Reading a ledger without a firewall: for `audit tail`, `ps`, `logs` and people's own programs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safebox.firewall.errors import ConfigError
+
+
+@contextlib.contextmanager
+def open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a ledger for reading only.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no ledger at {path}", remedy="give the path of a ledger.sqlite3, or set SAFEBOX_HOME"
+        )
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        yield db
+
+
+def read_events(path: Path, *, after: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Give each event after record number `after`, in order, with its number.
+
+    Raises:
+        ConfigError: if there is no ledger, or it isn't one.
+    """
+    with open_ledger(path) as db:
+        try:
+            for seq, body in db.execute("SELECT seq, body FROM events WHERE seq > ? ORDER BY seq", (after,)):
+                yield seq, json.loads(body)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise ConfigError(f"{path} is not a readable ledger: {error}", remedy="run safebox audit verify") from error

@@ -1,0 +1,199 @@
+"""The ledger in one SQLite file: WAL, synchronous FULL, one writer with group commit.
+
+An append returns once its records are on disk, or raises. Appends that wait at the same time share one transaction
+and so one fsync. After a failed transaction the writer reads the head back from the file before it goes on, because a
+commit that reported an error may still have happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from safebox.firewall.core.record import GENESIS, chain
+from safebox.firewall.errors import LedgerUnavailable
+
+BATCH_MAX: Final = 512
+"""Records in one transaction: past this a batch gains nothing and delays its first."""
+BUSY_MS: Final = 2_000
+"""How long another process may hold the file's lock before an append is refused."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS events (
+  seq  INTEGER PRIMARY KEY,
+  body BLOB NOT NULL,
+  hash BLOB NOT NULL
+) STRICT
+"""
+
+Append = tuple[Sequence[bytes], "asyncio.Future[None]"]
+Committed = Callable[[int, float], None]
+
+
+class SqliteStore:
+    """Appends records durably and in order; only one process at a time may hold a ledger open for writing.
+
+    Args:
+        path: the database file; made with mode 0600 if it isn't there.
+        committed: told (records, seconds) after each transaction, from the writer's thread.
+
+    Raises:
+        LedgerUnavailable: if the file can't be opened, or another process holds it.
+    """
+
+    def __init__(self, path: Path, *, committed: Committed = lambda _count, _seconds: None) -> None:
+        self._path = path
+        self._committed = committed
+        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._lock = _lock(path)
+        try:
+            self._db = _open(path)
+            self.seq, self._head = _head(self._db)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}") from error
+        self._in_doubt = False
+        self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    def read(self) -> Iterator[bytes]:
+        """All records from the first; for use before the first append."""
+        with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
+            for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
+                yield body
+
+    def append(self, records: Sequence[bytes]) -> asyncio.Future[None]:
+        """Queue records; the future is done once they are durable.
+
+        Raises (from the future):
+            LedgerUnavailable: if they did not become durable; then none of them did.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._queue.put((records, future))
+        return future
+
+    def close(self) -> None:
+        """Write what is queued and let go of the file."""
+        self._queue.put(None)
+        self._thread.join()
+        self._db.close()
+        os.close(self._lock)
+
+    def _write(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = self._gather(first)
+            self._commit(batch)
+            if last:
+                return
+
+    def _gather(self, first: Append) -> tuple[list[Append], bool]:
+        batch, size = [first], len(first[0])
+        while size < BATCH_MAX:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+            size += len(item[0])
+        return batch, False
+
+    def _commit(self, batch: list[Append]) -> None:
+        started = time.perf_counter()
+        rows: list[tuple[int, bytes, bytes]] = []
+        try:
+            self._resync()
+            seq, head = self.seq, self._head
+            for records, _ in batch:
+                for record in records:
+                    seq, head = seq + 1, chain(head, record)
+                    rows.append((seq, record, head))
+            self._insert(rows)
+        except sqlite3.Error as error:
+            self._in_doubt = True
+            cause = LedgerUnavailable(f"the ledger can't be written: {error}")
+            _finish(batch, cause)
+            return
+        self.seq, self._head = seq, head
+        self._committed(len(rows), time.perf_counter() - started)
+        _finish(batch, None)
+
+    def _insert(self, rows: list[tuple[int, bytes, bytes]]) -> None:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT INTO events (seq, body, hash) VALUES (?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            if _stored(self._db, rows[-1]):
+                return
+            raise
+
+    def _resync(self) -> None:
+        if self._in_doubt:
+            self.seq, self._head = _head(self._db)
+            self._in_doubt = False
+
+
+def _stored(db: sqlite3.Connection, row: tuple[int, bytes, bytes]) -> bool:
+    try:
+        found = db.execute("SELECT hash FROM events WHERE seq = ?", (row[0],)).fetchone()
+    except sqlite3.Error:
+        return False
+    return found is not None and found[0] == row[2]
+
+
+def _finish(batch: list[Append], error: LedgerUnavailable | None) -> None:
+    loop = batch[0][1].get_loop()
+    with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+        loop.call_soon_threadsafe(_resolve, [future for _, future in batch], error)
+
+
+def _resolve(futures: list[asyncio.Future[None]], error: LedgerUnavailable | None) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+
+def _lock(path: Path) -> int:
+    try:
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerUnavailable(f"the ledger's folder can't be written: {error}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise LedgerUnavailable(
+            f"another firewall holds the ledger {path}", remedy="use its state folder's daemon, or stop it"
+        ) from error
+    return handle
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(_SCHEMA)
+    return db
+
+
+def _head(db: sqlite3.Connection) -> tuple[int, bytes]:
+    row = db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
