@@ -140,11 +140,7 @@ class Shelf:
         found: set[str] = set()
         for folder in self._folders:
             found |= {path.stem for suffix in ("toml", "json") for path in folder.glob(f"*.{suffix}")}
-            found |= {
-                path.parent.name
-                for suffix in ("toml", "json")
-                for path in folder.glob(f"*/playbook.{suffix}")
-            }
+            found |= {path.parent.name for suffix in ("toml", "json") for path in folder.glob(f"*/playbook.{suffix}")}
         return sorted(name for name in found if _NAME.fullmatch(name))
 
     def read(self, name: str) -> playbook.Playbook:
@@ -156,14 +152,10 @@ class Shelf:
         paths = [folder / tail for folder in self._folders for tail in _spellings(name)]
         path = next((one for one in paths if one.is_file()), None)
         if path is None:
-            raise _UnknownPlaybookError(
-                f"no playbook {name!r}; there are: {', '.join(self.names()) or 'none'}"
-            )
+            raise _UnknownPlaybookError(f"no playbook {name!r}; there are: {', '.join(self.names()) or 'none'}")
         content = path.read_bytes()
         try:
-            document = (
-                msgspec.json.decode(content) if path.suffix == ".json" else tomllib.loads(content.decode())
-            )
+            document = msgspec.json.decode(content) if path.suffix == ".json" else tomllib.loads(content.decode())
         except (msgspec.DecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise playbook.PlaybookError(f"{path}: {error}") from error
         return playbook.parse(document)
@@ -184,9 +176,7 @@ class ModelServer:
 
     async def _models(self, _: web.Request) -> web.Response:
         names = ["scripted", *(f"scripted:{name}" for name in self._shelf.names())]
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": "safebox-standin"} for name in names
-        ]
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": "safebox-standin"} for name in names]
         return _json(200, {"object": "list", "data": listed})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -218,9 +208,7 @@ def _spellings(name: str) -> list[str]:
 def _playbook_name(model: str, messages: list[playbook.Message]) -> str:
     family, _, name = model.partition(":")
     if family != "scripted":
-        raise _UnknownPlaybookError(
-            f"no model {model!r}: this server is no LLM and only plays `scripted` playbooks"
-        )
+        raise _UnknownPlaybookError(f"no model {model!r}: this server is no LLM and only plays `scripted` playbooks")
     if name:
         if not _NAME.fullmatch(name):
             raise _UnknownPlaybookError(f"{name!r} is no playbook name")
@@ -304,9 +292,7 @@ def _chunks(body: ChatRequest, reply: _Reply) -> Iterator[dict[str, object]]:
 async def _stream(
     request: web.Request, body: ChatRequest, reply: _Reply, break_after: int | None, headers: dict[str, str]
 ) -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-    )
+    response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     await response.prepare(request)
     for number, chunk in enumerate(_chunks(body, reply)):
         if number == break_after:
@@ -342,12 +328,8 @@ async def _serve(folders: list[Path], port: int) -> None:
 
 def main() -> None:
     """Run the scripted model until standard input closes."""
-    parser = argparse.ArgumentParser(
-        prog="safebox.firewall.standins.model", description="Scripted model (no LLM)."
-    )
-    parser.add_argument(
-        "--state", type=Path, help="accepted like the other stand-ins do; nothing is kept there"
-    )
+    parser = argparse.ArgumentParser(prog="safebox.firewall.standins.model", description="Scripted model (no LLM).")
+    parser.add_argument("--state", type=Path, help="accepted like the other stand-ins do; nothing is kept there")
     parser.add_argument("--playbooks", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
