@@ -80,7 +80,7 @@ _allows contains name if some name in data.safebox.compute.allow
 
 _allows contains name if some name in data.safebox.inference.allow
 
-_allows contains name if some name in data.safebox.site.allow
+_allows contains name if some name in data.safebox.site[input.action.kind].allow
 
 _denials contains reason if some reason in deny
 
@@ -98,6 +98,11 @@ _denials contains reason if some reason in data.safebox.replication.deny
 
 _denials contains reason if some reason in data.safebox.accumulation.deny
 
-_denials contains reason if some reason in data.safebox.site.deny
+# Site rules are filed under the kind they are about, or under "all"; see the folder's README.
+_denials contains reason if some reason in data.safebox.site[input.action.kind].deny
 
-_holds contains reason if some reason in data.safebox.site.hold
+_denials contains reason if some reason in data.safebox.site.all.deny
+
+_holds contains reason if some reason in data.safebox.site[input.action.kind].hold
+
+_holds contains reason if some reason in data.safebox.site.all.hold

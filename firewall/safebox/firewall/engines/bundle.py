@@ -2,7 +2,7 @@
 
 Rule 1: a bundle is read from one or more folders: the pack first, then overlays. `*.rego` files are modules, except
         tests (`*_test.rego`); each `data.json` is data at the path of its folder (`data/limits/data.json` is
-        `data.data.limits` in Rego), the way OPA reads bundles. In data, a later folder's value replaces an earlier one's.
+        `data.data.limits` in Rego), as OPA reads bundles. In data, a later folder's value replaces an earlier one's.
 Rule 2: the digest names exactly the content that decides, whatever the file system's order, times or place.
 Rule 3: what can't be read, is too large, or says a number that an engine would round, is refused as a whole.
 """
@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import msgspec
 
@@ -28,6 +28,8 @@ FILES_MAX: Final = 4_000
 """Leaves room for a thousand site rules in files of their own, and bounds what is polled."""
 EXACT_INT_MAX: Final = 2**53
 """Above it one of the engines, or a tool that shows the data, may round an integer."""
+
+Data = dict[str, Any]
 
 TEST_SUFFIX: Final = "_test.rego"
 DATA_NAME: Final = "data.json"
@@ -90,17 +92,17 @@ def load_bundle(folders: Sequence[Path], *, tests: bool = False) -> Bundle:
         PolicyUnavailable: if a folder is missing, has no module, can't be read, or is too large.
     """
     modules: list[Module] = []
-    data: dict[str, Any] = {}
+    data: Data = {}
     budget = _Budget()
     for index, folder in enumerate(folders):
-        own: dict[str, Any] = {}
+        own: Data = {}
         for relative, path in policy_files(folder, tests=tests):
             text = _read(path, budget)
             if path.name == DATA_NAME:
                 _graft(own, relative.split("/")[:-1], _parse_data(text, path), path)
             else:
                 modules.append(Module(f"{index}/{relative}" if index else relative, text, str(path)))
-        _overlay(data, own)
+        _merge(data, own, None)
     if not modules:
         raise PolicyUnavailable("no policy files found", kind="missing", remedy="check the policy folders")
     return _seal(modules, json.dumps(data, sort_keys=True, ensure_ascii=False))
@@ -162,19 +164,20 @@ def _unreadable(error: OSError) -> NoReturn:
     raise PolicyUnavailable(f"a policy folder can't be read: {error}", kind="unreadable") from error
 
 
-def _parse_data(text: str, path: Path) -> dict[str, Any]:
+def _parse_data(text: str, path: Path) -> Data:
     try:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_exact_int, parse_float=_inexact, parse_constant=_inexact
         )
     except (ValueError, RecursionError) as error:
         raise PolicyUnavailable(f"{path}: {error}", kind="broken") from error
-    if not isinstance(value, dict):
+    data = _as_object(value)
+    if data is None:
         raise PolicyUnavailable(f"{path} is not a JSON object", kind="broken")
-    return value
+    return data
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]]) -> Data:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("a key is given twice")
@@ -192,28 +195,26 @@ def _inexact(text: str) -> NoReturn:
     raise ValueError(f"{text[:40]} is not exact; write whole numbers, ratios in basis points")
 
 
-def _graft(tree: dict[str, Any], path: Sequence[str], value: dict[str, Any], origin: Path) -> None:
+def _graft(tree: Data, path: Sequence[str], value: Data, origin: Path) -> None:
     for key in reversed(path):
         value = {key: value}
     _merge(tree, value, origin)
 
 
-def _merge(tree: dict[str, Any], extra: dict[str, Any], origin: Path) -> None:
+def _merge(tree: Data, extra: Data, origin: Path | None) -> None:
+    """Take `extra` into `tree`. With an `origin` no value may be given twice, without one the new value wins."""
     for key, value in extra.items():
-        if key not in tree:
-            tree[key] = value
-        elif isinstance(tree[key], dict) and isinstance(value, dict):
-            _merge(tree[key], value, origin)
-        else:
+        inner, further = _as_object(tree.get(key)), _as_object(value)
+        if inner is not None and further is not None:
+            _merge(inner, further, origin)
+        elif origin is not None and key in tree:
             raise PolicyUnavailable(f"{origin}: {key!r} is given by another data file too", kind="broken")
-
-
-def _overlay(tree: dict[str, Any], extra: dict[str, Any]) -> None:
-    for key, value in extra.items():
-        if isinstance(tree.get(key), dict) and isinstance(value, dict):
-            _overlay(tree[key], value)
         else:
             tree[key] = value
+
+
+def _as_object(value: Any) -> Data | None:
+    return cast(Data, value) if isinstance(value, dict) else None
 
 
 def _seal(modules: Sequence[Module], data: str) -> Bundle:

@@ -1,8 +1,8 @@
 """The embedded engine: Rego compiled once, run in this process.
 
 The policy is compiled to a program for the virtual machine of regorus, several times faster than its interpreter and,
-unlike it, bounded: a decision that needs more than 25,000 instructions is stopped, so no input can hold the firewall up.
-What remains unbounded (a compiler run away, a stack overflow) is found out in a child process before (`validate`).
+unlike it, bounded: a decision that needs more than 25,000 instructions is stopped, so no input holds the firewall up.
+What remains unbounded (the compiler, a stack overflow) is found out in a child process before (`validate`).
 
 Rule 1: one engine belongs to the thread that made it.
 Rule 2: whatever the machine does but answer (error, panic, nothing, another shape) is `PolicyUnavailable`.
@@ -13,15 +13,14 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-import regorus
-
 from safebox.firewall.core.decision import Answer, parse_answer
 from safebox.firewall.engines.bundle import Bundle
+from safebox.firewall.engines.machine import Machine, Program, compile_program, new_machine
 from safebox.firewall.errors import PolicyUnavailable
 
 ENTRYPOINT: Final = "data.safebox.main.decision"
 INPUT_BYTES_MAX: Final = 16_777_216
-"""Above the largest request any gateway takes; the machine reads text at about 1 ms a megabyte while nothing else runs."""
+"""Above the largest request of any gateway; while the machine reads it (2 ms a megabyte) nothing else runs."""
 _UNDEFINED: Final = '"<undefined>"'
 _PANICS: Final = "pyo3_runtime"
 """The module of `PanicException`, which can't be imported and is no `Exception`."""
@@ -80,17 +79,17 @@ class EmbeddedEngine:
             raise PolicyUnavailable(f"{ENTRYPOINT} is undefined", kind="undefined")
         return result
 
-    def _fresh_machine(self) -> regorus.Rvm:
-        machine = regorus.Rvm()
+    def _fresh_machine(self) -> Machine:
+        machine = new_machine()
         machine.load_program(self._program)
         machine.set_data_json(self._bundle.data)
         return machine
 
 
-def _compile(bundle: Bundle) -> regorus.Program:
+def _compile(bundle: Bundle) -> Program:
     modules = [(module.name, module.text) for module in bundle.modules]
     try:
-        return regorus.Program.compile_from_modules(bundle.data, modules, [ENTRYPOINT])
+        return compile_program(bundle.data, modules, [ENTRYPOINT])
     except RuntimeError as error:
         raise PolicyUnavailable(f"the policy does not compile: {first_line(error)}", kind="broken") from error
     except BaseException as panic:

@@ -1,0 +1,149 @@
+"""Keeps the right bundle in force while people edit it.
+
+Rule 1: only a bundle that passed `validate` comes into force, and exactly the one that passed: what was read is checked
+        and activated as one value, never read a second time.
+Rule 2: a broken edit changes nothing but `failing`; the last good bundle stays in force.
+Rule 3: without any good bundle there is no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from safebox.firewall.core.decision import Answer
+from safebox.firewall.engines.bundle import Bundle, load_bundle, policy_files
+from safebox.firewall.engines.embedded import EmbeddedEngine
+from safebox.firewall.engines.validate import validate
+from safebox.firewall.errors import PolicyUnavailable
+from safebox.firewall.ports import EngineHealth
+
+POLL_SECONDS: Final = 0.2
+"""With the check this keeps an edit under a second away from being in force."""
+SETTLE_SECONDS: Final = 0.05
+"""An editor writes a file in steps; what is still changing is not read."""
+
+Print = tuple[tuple[str, int, int, int, int, int], ...]
+"""What tells one state of the folders from another without reading the files."""
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """One attempt to bring a bundle into force, for metrics and logs."""
+
+    result: Literal["activated", "unchanged", "refused"]
+    bundle: str
+    """The digest in force after the attempt; empty if there is none."""
+    problem: str | None
+
+
+class ReloadingEngine:
+    """The embedded engine over policy folders, following their edits.
+
+    An `Engine` (see `ports`). Use it in one thread, on one event loop: `start` it, ask it, `stop` it.
+    """
+
+    def __init__(self, folders: Sequence[Path], *, observe: Callable[[Reload], None] = lambda reload: None) -> None:
+        self._folders = tuple(folders)
+        self._observe = observe
+        self._engine: EmbeddedEngine | None = None
+        self._failing: str | None = "policy has not been loaded yet"
+        self._seen: Print | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def bundle(self) -> str:
+        """The digest of the bundle in force; empty if there is none."""
+        return self._engine.bundle if self._engine else ""
+
+    @property
+    def failing(self) -> str | None:
+        """What is wrong with the newest state of the folders; nothing if it is in force."""
+        return self._failing
+
+    async def start(self) -> None:
+        """Load the folders once, then follow them. A broken pack is no exception: it shows in `health`."""
+        await self._reload()
+        self._watch = asyncio.create_task(self._follow(), name="policy-reload")
+
+    async def stop(self) -> None:
+        """Follow no longer; what is in force stays so."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+            self._watch = None
+
+    async def decide(self, document: bytes) -> Answer:
+        """Ask the bundle in force.
+
+        Raises:
+            PolicyUnavailable: if there is none, or it gives no exact answer.
+        """
+        if self._engine is None:
+            raise PolicyUnavailable(f"no policy is in force: {self._failing}", kind="missing")
+        return self._engine.answer(document)
+
+    def health(self) -> EngineHealth:
+        """Whether a bundle is in force and the watch over its folders is alive."""
+        if self._engine is None:
+            return EngineHealth(False, f"no policy is in force: {self._failing}")
+        if self._failing is not None:
+            return EngineHealth(True, f"an edit is refused, the last good policy stays in force: {self._failing}")
+        return EngineHealth(True, f"policy {self.bundle}")
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            current = take_print(self._folders)
+            if current != self._seen:
+                await asyncio.sleep(SETTLE_SECONDS)
+                if take_print(self._folders) == current:
+                    await self._reload()
+
+    async def _reload(self) -> None:
+        before = take_print(self._folders)
+        try:
+            bundle = load_bundle(self._folders)
+        except PolicyUnavailable as error:
+            self._refuse(error.cause)
+        else:
+            if bundle.digest == self.bundle:
+                self._settle("unchanged")
+            elif problem := await asyncio.to_thread(validate, bundle):
+                self._refuse(problem)
+            else:
+                self._activate(bundle)
+        self._seen = before
+
+    def _activate(self, bundle: Bundle) -> None:
+        try:
+            self._engine = EmbeddedEngine(bundle)
+        except PolicyUnavailable as error:
+            self._refuse(error.cause)
+        else:
+            self._settle("activated")
+
+    def _settle(self, result: Literal["activated", "unchanged"]) -> None:
+        self._failing = None
+        self._observe(Reload(result, self.bundle, None))
+
+    def _refuse(self, problem: str) -> None:
+        self._failing = problem
+        self._observe(Reload("refused", self.bundle, problem))
+
+
+def take_print(folders: Sequence[Path]) -> Print:
+    """Tell what the policy folders hold by name, size, times and inodes; a folder that can't be listed is empty."""
+    found: list[tuple[str, int, int, int, int, int]] = []
+    for index, folder in enumerate(folders):
+        with contextlib.suppress(PolicyUnavailable, OSError):
+            for relative, path in policy_files(folder):
+                now = path.stat()
+                times = (now.st_mtime_ns, now.st_ctime_ns)
+                found.append((f"{index}/{relative}", *times, now.st_size, now.st_ino, now.st_dev))
+    return tuple(found)
