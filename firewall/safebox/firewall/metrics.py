@@ -1,0 +1,323 @@
+"""All metrics there are. Names and labels are API: alerts and dashboards are built on them.
+
+Rule 1: every label value is bounded. No run, address or text of an agent ever becomes a label; past its limit a label
+says "other".
+Rule 2: children are made before anything happens, so that `increase()` sees the step from 0 to 1.
+Rule 3: a child is looked up once and kept; a decision costs a few microseconds to count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from safebox.firewall.core.decision import Reason, Verdict
+from safebox.firewall.core.tools import TOOLS
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+CODES_MAX: Final = 256
+"""Reason codes told apart: several times what the policies have, and still a page of series."""
+VALUES_MAX: Final = 64
+"""Values of any other label that comes from outside this file."""
+OTHER: Final = "other"
+
+DECISION_BUCKETS: Final = (
+    25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+"""From a decision in memory to one that policy should have been stopped at; seconds."""
+CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+"""Calls wait for blocks and for models; seconds."""
+
+PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
+_EFFECTS: Final = ("done", "failed", "unknown")
+_READS: Final = ("email.list", "email.read", "wallet.balance", "compute.status")
+_OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
+_EVERY: Final = tuple(TOOLS)
+_COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
+
+KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
+    "main.no_rule_allows": _EVERY,
+    "main.expired": _EVERY,
+    "main.caller": _EVERY,
+    "email.recipient_not_listed": ("email.send",),
+    "email.not_granted": ("email.send", "email.list", "email.read"),
+    "rate.email_per_hour": ("email.send",),
+    "rate.denials": tuple(name for name in TOOLS if name not in _READS),
+    "transfer.payee_not_listed": ("wallet.transfer",),
+    "transfer.payee_lookalike": ("wallet.transfer",),
+    "transfer.over_per_transfer": ("wallet.transfer",),
+    "transfer.over_budget": ("wallet.transfer",),
+    "transfer.fee_cap": ("wallet.transfer",),
+    "transfer.not_granted": ("wallet.transfer", "wallet.balance"),
+    "transfer.to_self": ("wallet.transfer",),
+    "transfer.wrong_chain": ("wallet.transfer",),
+    "transfer.over_ceiling_receive": ("wallet.transfer", "wallet.fund"),
+    "compute.not_granted": _COMPUTE,
+    "compute.image_not_listed": ("compute.start",),
+    "compute.command_not_listed": ("compute.start",),
+    "compute.over_budget": ("compute.start",),
+    "compute.too_many_instances": ("compute.start",),
+    "compute.lease_too_long": ("compute.start",),
+    "inference.not_granted": ("inference.chat",),
+    "inference.model_not_listed": ("inference.chat",),
+    "inference.over_budget": ("inference.chat",),
+    "inference.max_tokens_missing": ("inference.chat",),
+    "replication.own_payload": _OUTWARD,
+    "replication.secret_leaves": _OUTWARD,
+    "accumulation.solicits_funds": _OUTWARD,
+    "firewall.policy_unavailable": _EVERY,
+    "firewall.ledger_unavailable": _EVERY,
+    "firewall.effect_failed": _EVERY,
+    "firewall.effect_unknown": _EVERY,
+    "firewall.facts_unavailable": _EVERY,
+    "firewall.run_not_live": _EVERY,
+    "firewall.overloaded": _EVERY,
+    "request.invalid": _EVERY,
+    "request.idempotency_conflict": _EVERY,
+    "request.too_large": _EVERY,
+    "request.unknown_tool": (OTHER,),
+}
+"""Each reason code and the tools it is about: the series that exist, at 0, from the start."""
+
+
+class _Bounded:
+    """A label that takes so many different values and calls the rest "other"."""
+
+    __slots__ = ("_limit", "_seen")
+
+    def __init__(self, known: Iterable[str], limit: int) -> None:
+        self._seen = {OTHER, *known}
+        self._limit = limit
+
+    def __call__(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) > self._limit:
+            return OTHER
+        self._seen.add(value)
+        return value
+
+
+class _Counts:
+    """A counter with bounded labels and its children at hand."""
+
+    __slots__ = ("_bounds", "_children", "_counter")
+
+    def __init__(self, counter: Counter, *bounds: _Bounded) -> None:
+        self._counter = counter
+        self._bounds = bounds
+        self._children: dict[tuple[str, ...], Counter] = {}
+
+    def start(self, rows: Iterable[tuple[str, ...]]) -> None:
+        """Make these children now, at 0."""
+        for row in rows:
+            self.child(row)
+
+    def child(self, row: tuple[str, ...]) -> Counter:
+        """The counter of these label values; values not seen before are bounded first."""
+        found = self._children.get(row)
+        if found is not None:
+            return found
+        bounded = tuple(bound(value) for bound, value in zip(self._bounds, row, strict=True))
+        child = self._counter.labels(*bounded)
+        if bounded == row:  # an "other" isn't kept under the name that was asked for: those have no end
+            self._children[row] = child
+        return child
+
+
+def _all_of(values: Iterable[str]) -> _Bounded:
+    """A closed set: anything else is "other"."""
+    return _Bounded(values, 0)
+
+
+class Metrics:
+    """Counts what the firewall does, in a registry of its own; every method is cheap and never raises."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._make_decisions()
+        self._make_ledger()
+        self._make_outside()
+
+    def _make_decisions(self) -> None:
+        tools, codes = _all_of(TOOLS), _Bounded(KNOWN_CODES, CODES_MAX)
+        self._decisions = _Counts(
+            self._counter("safebox_decisions", "Decisions, by the first reason.", "verdict", "tool", "code"),
+            _all_of(Verdict), tools, _Bounded(("", *KNOWN_CODES), CODES_MAX),
+        )  # fmt: skip
+        self._reasons = _Counts(
+            self._counter("safebox_decision_reasons", "Reasons given, all of each decision.", "code", "tool"),
+            codes, tools,
+        )  # fmt: skip
+        pairs = [(code, tool) for code, about in KNOWN_CODES.items() for tool in about]
+        self._reasons.start(pairs)
+        self._decisions.start((Verdict.DENY.value, tool, code) for code, tool in pairs)
+        self._decisions.start((Verdict.ALLOW.value, tool, "") for tool in TOOLS)
+        self._decision_seconds = Histogram(
+            "safebox_decision_duration_seconds", "From a call to its decision.",
+            buckets=DECISION_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        calls = Histogram(
+            "safebox_call_duration_seconds", "From a call to its answer.", ("tool",),
+            buckets=CALL_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self._call_seconds = {tool: calls.labels(tool) for tool in (*TOOLS, OTHER)}
+
+    def _make_ledger(self) -> None:
+        self._ledger_events = self._counter("safebox_ledger_events", "Events made durable.")
+        self._ledger_seconds = Histogram(
+            "safebox_ledger_commit_duration_seconds", "One durable commit, of one or many events.",
+            buckets=DECISION_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self._ledger_failures = _Counts(
+            self._counter("safebox_ledger_failures", "Commits that could not be made durable.", "cause"),
+            _Bounded((), VALUES_MAX),
+        )
+        self._ledger_failures.start([(OTHER,)])
+        self._ledger_verified = self._gauge("safebox_ledger_verified", "1 if the last verification found no fault.")
+        self._policy_loaded = self._gauge("safebox_policy_loaded", "1 if a policy bundle is in force.")
+        self._policy_failing = self._gauge("safebox_policy_reload_failing", "1 while an edited policy can't be used.")
+        self._policy_reloads = _Counts(
+            self._counter("safebox_policy_reloads", "Attempts to put a policy bundle in force.", "result"),
+            _Bounded(("ok", "failed"), VALUES_MAX),
+        )
+        self._policy_reloads.start([("ok",), ("failed",)])
+        self._engine_errors = _Counts(
+            self._counter("safebox_engine_errors", "Policy gave no usable answer.", "kind"),
+            _Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
+        )
+        self._engine_errors.start([(kind,) for kind in ("error", "panic", "shape", "undefined", "input", "timeout")])
+
+    def _make_outside(self) -> None:
+        connectors = sorted({tool.connector for tool in TOOLS.values()})
+        self._effects = _Counts(
+            self._counter("safebox_effects", "Effects, by how they ended.", "connector", "status"),
+            _Bounded(connectors, VALUES_MAX), _all_of(_EFFECTS),
+        )  # fmt: skip
+        self._effects.start((name, status) for name in connectors for status in _EFFECTS)
+        self._bare_effects = self._counter("safebox_effects_without_allow", "Effects found without an allow: a bug.")
+        self._connector_up = self._gauge("safebox_connector_up", "1 if the far side answers.", "connector")
+        self._connectors = _Bounded(connectors, VALUES_MAX)
+        self._connector_errors = _Counts(
+            self._counter("safebox_connector_errors", "Effects a connector could not do.", "connector", "code"),
+            self._connectors, _Bounded(KNOWN_CODES, CODES_MAX),
+        )  # fmt: skip
+        failures = ("firewall.effect_failed", "firewall.effect_unknown", "firewall.facts_unavailable")
+        self._connector_errors.start((name, code) for name in connectors for code in failures)
+        self._port_failures = _Counts(
+            self._counter("safebox_port_failures", "A part of the firewall could not answer.", "port"), _all_of(PORTS)
+        )
+        self._port_failures.start((port,) for port in PORTS)
+        self._runs = self._gauge("safebox_runs", "Runs known, by state.", "state")
+        self._run_states = _Bounded(("live",), VALUES_MAX)
+        self._runs.labels("live")
+        self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
+        self._sweeps = self._counter("safebox_wallet_sweeps", "Wallets swept to the owner.")
+        self._chain_reads = _Counts(
+            self._counter("safebox_chain_reads", "Chain reads passed on for agents.", "method"),
+            _Bounded((), VALUES_MAX),
+        )
+        self._requests = _Counts(
+            self._counter("safebox_requests", "Requests answered inside sandboxes.", "gateway", "status"),
+            _Bounded(("tools", "inference", "ethereum"), VALUES_MAX), _Bounded((), VALUES_MAX),
+        )  # fmt: skip
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def decided(self, tool: str, verdict: Verdict, reasons: Sequence[Reason], seconds: float) -> None:
+        """One decision, `seconds` after its call came in."""
+        self._decisions.child((verdict, tool, reasons[0].code if reasons else "")).inc()
+        for reason in reasons:
+            self._reasons.child((reason.code, tool)).inc()
+        self._decision_seconds.observe(seconds)
+
+    def answered(self, tool: str, seconds: float) -> None:
+        """One call answered, however it ended, after `seconds`."""
+        (self._call_seconds.get(tool) or self._call_seconds[OTHER]).observe(seconds)
+
+    def effect(self, connector: str, status: str) -> None:
+        """One effect ended as done, failed or unknown."""
+        self._effects.child((connector, status)).inc()
+
+    def effect_without_allow(self) -> None:
+        """An effect was found that no allow names: must never count."""
+        self._bare_effects.inc()
+
+    def port_failed(self, port: str) -> None:
+        """A port (one of `PORTS`) could not answer."""
+        self._port_failures.child((port,)).inc()
+
+    def ledger_committed(self, events: int, seconds: float) -> None:
+        """One durable commit of so many events."""
+        self._ledger_events.inc(events)
+        self._ledger_seconds.observe(seconds)
+
+    def ledger_failed(self, cause: str) -> None:
+        """A commit failed; `cause` is a short word, never a message."""
+        self._ledger_failures.child((cause,)).inc()
+
+    def ledger_verified(self, *, intact: bool) -> None:
+        """What the last verification said."""
+        self._ledger_verified.set(intact)
+
+    def engine_error(self, kind: str) -> None:
+        """Policy gave no usable answer; `kind` is `PolicyUnavailable.kind`."""
+        self._engine_errors.child((kind,)).inc()
+
+    def policy(self, *, loaded: bool, failing: bool) -> None:
+        """Whether a bundle is in force, and whether a newer one on disk can't be used."""
+        self._policy_loaded.set(loaded)
+        self._policy_failing.set(failing)
+
+    def policy_reloaded(self, result: str) -> None:
+        """One attempt to put a bundle in force: "ok" or "failed"."""
+        self._policy_reloads.child((result,)).inc()
+
+    def connector_up(self, name: str, *, up: bool) -> None:
+        """Whether a connector's far side answered just now."""
+        self._connector_up.labels(self._connectors(name)).set(up)
+
+    def connector_error(self, name: str, code: str) -> None:
+        """A connector could not do an effect or learn a fact."""
+        self._connector_errors.child((name, code)).inc()
+
+    def runs(self, state: str, n: int) -> None:
+        """How many runs are in a state now."""
+        self._runs.labels(self._run_states(state)).set(n)
+
+    def over_ceiling(self, n: int) -> None:
+        """How many wallets hold more than their ceiling now."""
+        self._over_ceiling.set(n)
+
+    def swept(self) -> None:
+        """One wallet was swept to the owner."""
+        self._sweeps.inc()
+
+    def chain_read(self, method: str) -> None:
+        """One read passed on to the chain; `method` is from the gateway's table, never as the agent wrote it."""
+        self._chain_reads.child((method,)).inc()
+
+    def request(self, gateway: str, status: int) -> None:
+        """One request answered inside a sandbox, with its HTTP status."""
+        self._requests.child((gateway, str(status))).inc()
+
+    def render(self) -> bytes:
+        """Everything in Prometheus's text format (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)

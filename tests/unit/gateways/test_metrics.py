@@ -1,0 +1,149 @@
+"""The metrics' names, labels and bounds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from safebox.firewall.core.decision import Reason, Verdict
+from safebox.firewall.core.tools import TOOLS
+from safebox.firewall.metrics import CODES_MAX, KNOWN_CODES, OTHER, VALUES_MAX, Metrics
+
+POLICIES = Path(__file__).parents[3] / "policies"
+CODE = re.compile(r'"code": "([a-z_]+\.[a-z_]+)"')
+
+DOCUMENTED: dict[str, set[str]] = {
+    "safebox_decisions_total": {"verdict", "tool", "code"},
+    "safebox_decision_reasons_total": {"code", "tool"},
+    "safebox_decision_duration_seconds": set(),
+    "safebox_call_duration_seconds": {"tool"},
+    "safebox_effects_total": {"connector", "status"},
+    "safebox_effects_without_allow_total": set(),
+    "safebox_ledger_events_total": set(),
+    "safebox_ledger_commit_duration_seconds": set(),
+    "safebox_ledger_failures_total": {"cause"},
+    "safebox_ledger_verified": set(),
+    "safebox_policy_loaded": set(),
+    "safebox_policy_reload_failing": set(),
+    "safebox_policy_reloads_total": {"result"},
+    "safebox_engine_errors_total": {"kind"},
+    "safebox_connector_up": {"connector"},
+    "safebox_connector_errors_total": {"connector", "code"},
+    "safebox_runs": {"state"},
+    "safebox_wallet_over_ceiling": set(),
+    "safebox_wallet_sweeps_total": set(),
+    "safebox_port_failures_total": {"port"},
+    "safebox_chain_reads_total": {"method"},
+    "safebox_requests_total": {"gateway", "status"},
+}
+
+
+def touched() -> Metrics:
+    """Metrics of which every method was called once."""
+    metrics = Metrics()
+    metrics.decided("email.send", Verdict.DENY, (Reason("email.not_granted", "no"),), 1e-4)
+    metrics.answered("email.send", 1e-3)
+    metrics.effect("mail", "done")
+    metrics.effect_without_allow()
+    metrics.port_failed("engine")
+    metrics.ledger_committed(3, 1e-3)
+    metrics.ledger_failed("disk_full")
+    metrics.ledger_verified(intact=True)
+    metrics.engine_error("shape")
+    metrics.policy(loaded=True, failing=False)
+    metrics.policy_reloaded("ok")
+    metrics.connector_up("mail", up=True)
+    metrics.connector_error("mail", "firewall.effect_failed")
+    metrics.runs("live", 1)
+    metrics.over_ceiling(0)
+    metrics.swept()
+    metrics.chain_read("eth_getBalance")
+    metrics.request("tools", 200)
+    return metrics
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_the_names_and_labels_are_exactly_the_documented_ones() -> None:
+    found: dict[str, set[str]] = {}
+    for family in touched().registry.collect():
+        for sample in family.samples:
+            plain = re.sub(r"_(bucket|sum|count)$", "", sample.name)
+            found.setdefault(plain, set()).update(set(sample.labels) - {"le"})
+    assert {name: labels for name, labels in found.items() if name.startswith("safebox_")} == DOCUMENTED
+
+
+def test_every_code_of_the_policies_is_there_at_zero_before_anything_happens() -> None:
+    codes = {
+        code for file in POLICIES.rglob("*.rego") if "_test" not in file.name for code in CODE.findall(file.read_text())
+    }
+    assert codes
+    assert codes <= set(KNOWN_CODES)
+    metrics = Metrics()
+    for code in codes:
+        for tool in KNOWN_CODES[code]:
+            assert value(metrics, "safebox_decision_reasons_total", code=code, tool=tool) == 0
+            assert value(metrics, "safebox_decisions_total", verdict="deny", code=code, tool=tool) == 0
+
+
+def test_a_decision_counts_once_by_its_first_reason_and_each_reason_once() -> None:
+    metrics = Metrics()
+    reasons = (Reason("transfer.over_budget", "a"), Reason("transfer.fee_cap", "b"))
+    metrics.decided("wallet.transfer", Verdict.DENY, reasons, 1e-4)
+    labels = {"tool": "wallet.transfer", "verdict": "deny"}
+    assert value(metrics, "safebox_decisions_total", **labels, code="transfer.over_budget") == 1
+    assert value(metrics, "safebox_decisions_total", **labels, code="transfer.fee_cap") == 0
+    assert value(metrics, "safebox_decision_reasons_total", tool="wallet.transfer", code="transfer.fee_cap") == 1
+    assert value(metrics, "safebox_decision_duration_seconds_count") == 1
+
+
+def test_an_allow_counts_without_a_code() -> None:
+    metrics = Metrics()
+    metrics.decided("email.send", Verdict.ALLOW, (), 1e-4)
+    assert value(metrics, "safebox_decisions_total", verdict="allow", tool="email.send", code="") == 1
+
+
+def test_codes_beyond_the_limit_are_counted_as_other() -> None:
+    metrics = Metrics()
+    for number in range(2 * CODES_MAX):
+        metrics.decided("email.send", Verdict.DENY, (Reason(f"site.rule_{number}", "no"),), 1e-4)
+    samples = [s for f in metrics.registry.collect() if f.name == "safebox_decision_reasons" for s in f.samples]
+    assert len({sample.labels["code"] for sample in samples}) <= CODES_MAX + 2
+    total = sum(sample.value for sample in samples)
+    assert total == 2 * CODES_MAX
+    assert (value(metrics, "safebox_decision_reasons_total", tool="email.send", code=OTHER) or 0) > 0
+
+
+def test_a_tool_an_agent_made_up_is_no_label() -> None:
+    metrics = Metrics()
+    metrics.decided("email.send\n0x41", Verdict.DENY, (Reason("request.unknown_tool", "no"),), 1e-4)
+    metrics.answered("email.sendx", 1e-3)
+    assert b"0x41" not in metrics.render()
+    assert b"sendx" not in metrics.render()
+    assert value(metrics, "safebox_call_duration_seconds_count", tool=OTHER) == 1
+
+
+def test_other_labels_are_bounded_too() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.ledger_failed(f"cause {number}")
+        metrics.engine_error(f"kind {number}")
+        metrics.port_failed(f"port {number}")
+        metrics.connector_error(f"connector {number}", "code")
+        metrics.request(f"gateway {number}", 200)
+    assert metrics.render().count(b"\n") < 20 * (VALUES_MAX + CODES_MAX)
+    assert value(metrics, "safebox_port_failures_total", port=OTHER) == 1000
+
+
+def test_two_firewalls_in_one_process_count_apart() -> None:
+    first, second = Metrics(), Metrics()
+    first.swept()
+    assert value(first, "safebox_wallet_sweeps_total") == 1
+    assert value(second, "safebox_wallet_sweeps_total") == 0
+
+
+def test_every_tool_has_its_call_durations_from_the_start() -> None:
+    for tool in TOOLS:
+        assert value(Metrics(), "safebox_call_duration_seconds_count", tool=tool) == 0
