@@ -1,0 +1,41 @@
+# Everything a person or a machine does with this checkout. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check test bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## Install into .venv and watch an agent meet its firewall (root is not needed)
+	@$(PYTHON) -m tests.provision sandbox
+	@$(VENV)/bin/safebox demo
+
+check: $(VENV)/.installed-dev ## Lint, types, unit and policy tests: what to run before a commit
+	@$(VENV)/bin/python -m tests.check
+
+test: ## Everything, on the real parts (as root it installs the missing ones first)
+	@.ci/python $(PYTHON)
+	@$(PYTHON) -m tests.suite
+
+bench: $(VENV)/.installed-dev ## Measure, print a table, write build/bench.json
+	@$(VENV)/bin/python -m tests.bench
+
+lock: $(VENV)/.installed-dev ## Resolve the newest versions that fit and write both lock files
+	@.ci/lock $(VENV)
+
+clean: ## Remove what was built or installed here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+
+# Both hold the same versions; the second has the tools of a developer on top, so it satisfies the first.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@.ci/install $(PYTHON) $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock pyproject.toml
+	@.ci/install $(PYTHON) $(VENV) requirements-dev.lock
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,61 @@
+"""For every test: a state folder of its own run, a table of the real parts, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import leftovers, real_parts
+
+GRACE_SECONDS = 5.0
+"""What a child needs to see that its parent left, and to end."""
+
+_started = pytest.StashKey[float]()
+_home = pytest.StashKey[str]()
+_left = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark this session's processes, and keep the person's own state folder out of reach of every test."""
+    os.environ[leftovers.MARK] = secrets.token_hex(8)
+    # Short, because a Unix socket's path holds at most 107 bytes.
+    os.environ["SAFEBOX_HOME"] = config.stash[_home] = tempfile.mkdtemp(prefix="safebox-")
+    config.stash[_started] = time.time()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when a process or a container of it is still there."""
+    since, until = session.config.stash[_started], time.monotonic() + GRACE_SECONDS
+    while (left := leftovers.processes() + leftovers.containers(since)) and time.monotonic() < until:
+        time.sleep(0.1)
+    session.config.stash[_left] = left
+    shutil.rmtree(session.config.stash[_home], ignore_errors=True)
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what the run really ran on, however quiet it is."""
+    if real_parts.was_asked():
+        terminalreporter.section("real parts", sep="-")
+        for line in real_parts.table():
+            terminalreporter.write_line(line)
+    if left := config.stash.get(_left, None):
+        terminalreporter.section("left behind: this fails the run", sep="!", red=True)
+        for line in left:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a path short enough for Unix sockets."""
+    with tempfile.TemporaryDirectory(prefix="sb-") as folder:
+        yield Path(folder)
