@@ -6,6 +6,7 @@ SafeboxError
 ├── FirewallError          ours: could not answer, so the answer is no
 │   ├── PolicyUnavailable  no usable answer from policy
 │   ├── LedgerUnavailable  the record could not be made durable
+│   │   └── OutcomeUnrecorded
 │   ├── FactsUnavailable   something the decision needs could not be learned
 │   └── EffectError        a connector could not do, or not confirm, an effect
 └── SandboxError           a sandbox could not be made or kept as promised
@@ -70,6 +71,12 @@ class LedgerUnavailable(FirewallError):
 
     default_code = "firewall.ledger_unavailable"
     port = "ledger"
+
+
+class OutcomeUnrecorded(LedgerUnavailable):
+    """An effect was tried, and its outcome could not be made durable yet; its reservation stands."""
+
+    default_code = "firewall.effect_unknown"
 
 
 class FactsUnavailable(FirewallError):

@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
+from safebox.firewall.errors import FirewallError, PolicyUnavailable
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CODES_MAX: Final = 256
@@ -259,6 +260,12 @@ class Metrics:
     def effect_without_allow(self) -> None:
         """An effect was found that no allow names: must never count."""
         self._bare_effects.inc()
+
+    def failed(self, error: FirewallError) -> None:
+        """Something could not answer: count its port, and for policy the kind of failure."""
+        self.port_failed(error.port)
+        if isinstance(error, PolicyUnavailable):
+            self.engine_error(error.kind)
 
     def port_failed(self, port: str) -> None:
         """A port (one of `PORTS`) could not answer."""

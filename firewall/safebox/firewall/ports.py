@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from safebox.firewall.core.action import Action, Call
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.outcome import Outcome, Quote
 from safebox.firewall.core.record import Charge
 from safebox.firewall.core.reply import Reply
 
@@ -52,30 +53,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | None
 
 
-class Quote(msgspec.Struct, frozen=True, kw_only=True):
-    """What an action would cost at worst, and what the connector knows about it.
-
-    `facts` become `facts.payee`, `facts.wallet`, `facts.compute` or `facts.inference` of the policy input, by key.
-    `plan` (plain JSON) is recorded with the decision and is all that `perform` and `reconcile` may rely on, so that
-    the thing decided is the thing done, also after a crash (nonce, fees, price and the like).
-    """
-
-    charges: tuple[Charge, ...] = ()
-    facts: dict[str, Any] = {}
-    plan: dict[str, Any] = {}
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an effect. `charges` is what was really taken; `result` is what the agent is given.
-
-    `unknown` keeps the whole reservation until somebody finds out.
-    """
-
-    status: Literal["done", "failed", "unknown"]
-    charges: tuple[Charge, ...] = ()
-    result: dict[str, Any] = {}
-    detail: str = ""
-
+__all__ = ["Charge", "Clock", "Connector", "Deliver", "Desk", "Engine", "EngineHealth", "Outcome", "Quote", "RunView"]
 
 Deliver = Callable[[bytes], Awaitable[None]]
 """Takes a piece of a streamed result (an SSE `data:` payload, without framing) to the agent."""

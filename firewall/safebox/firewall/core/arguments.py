@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from typing import Annotated, Any, Final, NoReturn
@@ -25,7 +26,8 @@ ADDRESS_TEXT_MAX: Final = 254
 RECIPIENTS_MAX: Final = 50
 SUBJECT_MAX: Final = 998
 """RFC 5322 2.1.1: a header line."""
-BODY_MAX: Final = 1_048_576
+BODY_MAX: Final = 262_144
+"""Text that policy reads whole and the ledger keeps whole."""
 ATTACHMENTS_MAX: Final = 10
 ATTACHMENT_BYTES_MAX: Final = 5_242_880
 COMMAND_MAX: Final = 64
@@ -276,3 +278,46 @@ def _max_tokens(request: dict[str, Any]) -> int | None:
         if type(value) is not int or not 0 < value < 2**31:
             raise CallerError("max_tokens must be a positive integer")
     return max(found) if found else None
+
+
+def view_email(args: SendEmail) -> dict[str, Any]:
+    """What policy and ledger see of a mail: everything but the attachments' bytes, which are named by digest."""
+    return {
+        "to": args.to,
+        "subject": args.subject,
+        "body": args.body,
+        "attachments": [
+            {"name": item.name, "bytes": len(content), "digest": _digest(content)}
+            for item in args.attachments
+            for content in (decode_base64(item.content_base64),)
+        ],
+    }
+
+
+def view_chat(args: Chat) -> dict[str, Any]:
+    """What policy and ledger see of an inference: the judged fields, and the request by digest."""
+    request = msgspec.json.encode(args.request, order="deterministic")
+    return {
+        "model": args.model,
+        "max_tokens": args.max_tokens,
+        "stream": args.stream,
+        "request_bytes": len(request),
+        "request_digest": _digest(request),
+    }
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def outgoing(args: Any) -> bytes | None:
+    """The bytes that leave the sandbox with an action, for comparison with what must not leave; None if none do."""
+    match args:
+        case SendEmail():
+            parts = [args.subject.encode(), args.body.encode()]
+            parts += [decode_base64(item.content_base64) for item in args.attachments]
+            return b"\n".join(parts)
+        case StartCompute():
+            return b"\n".join([*(word.encode() for word in args.command), (args.input or "").encode()])
+        case _:
+            return None

@@ -130,6 +130,9 @@ class Books:
         if decided.caller is Caller.AGENT:
             for charge in event.charges:
                 book.lines[charge.rail, charge.amount.asset].spent += charge.amount.units
+            for refund in event.refunds:
+                line = book.lines[refund.rail, refund.amount.asset]
+                line.spent = max(0, line.spent - refund.amount.units)
 
     def revert(self, event: Decided) -> None:
         """Take back a decision that did not become durable; it was the last word on its action."""

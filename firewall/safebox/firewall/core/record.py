@@ -65,7 +65,10 @@ class Decided(Event, frozen=True, kw_only=True, tag="decided"):
 
 
 class Settled(Event, frozen=True, kw_only=True, tag="settled"):
-    """What became of an allowed action; `charges` is what was really taken. Unknown keeps the reservation."""
+    """What became of an allowed action; `charges` is what was really taken, `refunds` what an earlier one gives back.
+
+    An unknown outcome keeps its reservation.
+    """
 
     decision: str
     action_id: str
@@ -73,6 +76,7 @@ class Settled(Event, frozen=True, kw_only=True, tag="settled"):
     tool: str
     status: Literal["done", "failed", "unknown"]
     charges: tuple[Charge, ...]
+    refunds: tuple[Charge, ...]
     result: dict[str, Any]
     detail: str
     recovered: bool = False

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from safebox.firewall.core.decision import Decision, Reason, Verdict
-from safebox.firewall.errors import CallerError, EffectError, SafeboxError
+from safebox.firewall.core.decision import Reason, Verdict
+from safebox.firewall.core.record import Decided, Settled
+from safebox.firewall.errors import CallerError, OutcomeUnrecorded, SafeboxError
 
 
 class Status(enum.StrEnum):
@@ -36,34 +37,58 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: int | None = None
 
 
-def refused(decision: Decision) -> Reply:
+def refused(decided: Decided) -> Reply:
     """Say a deny or a hold. A deny whose obligations name `retry_after_s` is a limit: asking later may pass."""
-    first = decision.answer.reasons[0]
-    later = decision.answer.obligations.get("retry_after_s")
+    answer = decided.answer
+    later = answer.obligations.get("retry_after_s")
     retry = later if type(later) is int and later > 0 else None
-    if decision.verdict is Verdict.HOLD:
-        status = Status.HELD
-    else:
-        status = Status.DENIED if retry is None else Status.LIMITED
+    denied = Status.DENIED if retry is None else Status.LIMITED
     return Reply(
-        status=status,
-        decision_id=decision.id,
-        code=first.code,
-        message=first.message,
-        reasons=decision.answer.reasons,
+        status=Status.HELD if answer.verdict is Verdict.HOLD else denied,
+        decision_id=decided.decision,
+        code=answer.reasons[0].code,
+        message=answer.reasons[0].message,
+        reasons=answer.reasons,
         retry_after_s=retry,
     )
 
 
+def told(decided: Decided, settled: Settled | None) -> Reply:
+    """Say what became of an allowed action; without an outcome it is unknown."""
+    if settled is not None and settled.status == "done":
+        return Reply(status=Status.DONE, decision_id=decided.decision, result=settled.result)
+    if settled is not None and settled.status == "failed":
+        status, code, message = Status.FAILED, "firewall.effect_failed", settled.detail
+    else:
+        status, code, message = Status.UNKNOWN, "firewall.effect_unknown", "it is not known whether this was done"
+    return Reply(
+        status=status, decision_id=decided.decision, code=code, message=message, reasons=(Reason(code, message),)
+    )
+
+
+def repeated(decided: Decided, settled: Settled | None) -> Reply:
+    """Say again what was said under the same idempotency key."""
+    return told(decided, settled) if decided.allowed else refused(decided)
+
+
 def invalid(error: CallerError) -> Reply:
     """Say that the request can't be understood, and why."""
-    return Reply(status=Status.INVALID, code=error.code, message=error.cause)
+    return Reply(
+        status=Status.INVALID, code=error.code, message=error.cause, reasons=(Reason(error.code, error.cause),)
+    )
 
 
 def could_not(error: SafeboxError, decision_id: str | None = None) -> Reply:
-    """Say that the firewall couldn't answer or act; the cause stays in the firewall's own log."""
-    status = Status.UNAVAILABLE
-    if isinstance(error, EffectError):
-        status = Status.UNKNOWN if error.unknown else Status.FAILED
-    message = error.cause if isinstance(error, EffectError) else "the firewall can't answer now; nothing was done"
-    return Reply(status=status, decision_id=decision_id, code=error.code, message=message)
+    """Say that the firewall couldn't answer; the cause stays in the firewall's own log."""
+    if isinstance(error, OutcomeUnrecorded):
+        status, message = Status.UNKNOWN, "it was allowed, but its outcome could not be recorded yet"
+    else:
+        status, message = Status.UNAVAILABLE, "the firewall can't answer now; nothing was done"
+    return Reply(
+        status=status,
+        decision_id=decision_id,
+        code=error.code,
+        message=message,
+        reasons=(Reason(error.code, message),),
+        retry_after_s=1,
+    )

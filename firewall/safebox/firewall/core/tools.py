@@ -27,7 +27,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be asked for.
 
     `asked` is the type the agent's JSON must have, `normalise` makes the arguments that are judged and acted on,
-    and `normal` is their type (for reading them back from the ledger).
+    and `normal` is their type (for reading them back from the ledger). `view` is what policy and ledger see of them.
+    `ordered` tools act in the order they were decided, one at a time within a run (a wallet's nonces).
     """
 
     name: str
@@ -37,8 +38,10 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     asked: Any
     normal: Any
     normalise: Callable[[Any], Any] = lambda asked: asked
+    view: Callable[[Any], Any] = lambda args: args
     caller: Caller = Caller.AGENT
     listed: bool = True
+    ordered: bool = False
     description: str = ""
 
     def parse(self, raw: Any) -> Any:
@@ -53,6 +56,13 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
             raise CallerError(f"{self.name}: {error}") from error
         return self.normalise(asked)
 
+    def recall(self, view: Any) -> Any:
+        """Read arguments back from what the ledger kept; a view that leaves something out is given as it is."""
+        try:
+            return msgspec.convert(view, self.normal, strict=True, dec_hook=decode_amount)
+        except msgspec.ValidationError:
+            return view
+
     @property
     def reads_only(self) -> bool:
         """Whether nothing outside changes."""
@@ -65,6 +75,7 @@ TOOLS: Final[dict[str, Tool]] = {
         Tool(
             name="email.send", kind="email", effects=("outward",), connector="mail",
             asked=a.SendEmail, normal=a.SendEmail, normalise=a.normalise_email,
+            view=a.view_email,
             description="Send an e-mail to one or more addresses.",
         ),
         Tool(
@@ -78,6 +89,7 @@ TOOLS: Final[dict[str, Tool]] = {
         Tool(
             name="wallet.transfer", kind="transfer", effects=("value", "outward"), connector="chain",
             asked=a.AskTransfer, normal=a.Transfer, normalise=a.normalise_transfer,
+            ordered=True,
             description="Pay an address from this run's wallet. Write the amount with its unit, as in '0.1 ETH'.",
         ),
         Tool(
@@ -86,11 +98,11 @@ TOOLS: Final[dict[str, Tool]] = {
         ),
         Tool(
             name="wallet.fund", kind="funding", effects=("value",), connector="chain", caller=Caller.OWNER,
-            asked=a.MoveFunds, normal=a.MoveFunds, listed=False,
+            asked=a.MoveFunds, normal=a.MoveFunds, listed=False, ordered=True,
         ),
         Tool(
             name="wallet.sweep", kind="funding", effects=("value",), connector="chain", caller=Caller.OWNER,
-            asked=a.MoveFunds, normal=a.MoveFunds, listed=False,
+            asked=a.MoveFunds, normal=a.MoveFunds, listed=False, ordered=True,
         ),
         Tool(
             name="compute.start", kind="compute", effects=("value", "outward"), connector="compute",
@@ -107,7 +119,8 @@ TOOLS: Final[dict[str, Tool]] = {
         ),
         Tool(
             name="inference.chat", kind="inference", effects=("value", "outward"), connector="inference",
-            asked=dict[str, Any], normal=a.Chat, normalise=a.normalise_chat, listed=False,
+            asked=dict[str, Any], normal=a.Chat, normalise=a.normalise_chat,
+            view=a.view_chat, listed=False,
         ),
     )
 }  # fmt: skip

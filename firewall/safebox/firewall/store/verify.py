@@ -51,9 +51,8 @@ def verify(path: Path, progress: Callable[[int, int], None] | None = None) -> Ve
 
 def _walk(db: sqlite3.Connection, progress: Callable[[int, int], None] | None) -> VerifyReport:
     (total,) = db.execute("SELECT count(*) FROM events").fetchone()
-    head, expected, books = GENESIS, 0, Books()
-    for seq, body, stored in db.execute("SELECT seq, body, hash FROM events ORDER BY seq"):
-        expected += 1
+    head, books = GENESIS, Books()
+    for expected, (seq, body, stored) in enumerate(db.execute("SELECT seq, body, hash FROM events ORDER BY seq"), 1):
         problem = _problem(seq, expected, body, stored, head, books)
         if problem is not None:
             return VerifyReport(intact=False, events=total, head=head.hex(), problem=problem, at=expected)

@@ -1,0 +1,106 @@
+"""What the firewall itself knows about an action, as policy is shown it: exact, and never supplied by the agent.
+
+Every field is always present; what isn't known is an explicit null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from safebox.firewall.behaviour.lookalike import lookalike
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
+from safebox.firewall.core.books import RunBook
+from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.money import pad
+from safebox.firewall.core.record import Charge
+
+_SECOND: Final = 1_000_000_000
+
+
+def rfc3339(at_ns: int) -> str:
+    """Say a time as RFC 3339 in UTC, to the microsecond."""
+    return (
+        datetime.fromtimestamp(at_ns // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_ns % _SECOND // 1000:06d}Z"
+    )
+
+
+def expired(mandate: Mandate, now_ns: int) -> bool:
+    """Whether the mandate's time is over; a time that can't be read is over."""
+    try:
+        return datetime.fromisoformat(mandate.expires).timestamp() * _SECOND <= now_ns
+    except ValueError:
+        return True
+
+
+def build_facts(
+    action: Action,
+    book: RunBook,
+    *,
+    address: str | None,
+    charges: Sequence[Charge],
+    learned: Mapping[str, Any],
+    self_overlap: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Put together `facts` of the policy input.
+
+    Args:
+        action: what is asked.
+        book: the run's book, before this action.
+        address: the run's wallet address.
+        charges: what the action would take at worst.
+        learned: what the connector knows, by the names of the policy input.
+        self_overlap: how far the outgoing payload is the run itself, if something goes out.
+    """
+    now = action.received_ns
+    return {
+        "money": {"charges": [_charge(book, charge) for charge in charges], "priced": True},
+        "rates": {**book.rate(action.kind).counts(now), "denied_10m": book.denied.count(now)},
+        "expired": expired(book.mandate, now),
+        "payee": _payee(action, book.mandate, address, learned.get("payee")),
+        "recipients": _recipients(action, book.mandate),
+        "wallet": learned.get("wallet"),
+        "compute": learned.get("compute"),
+        "inference": learned.get("inference"),
+        "self_overlap": self_overlap,
+        "provenance": None,
+        "lineage": None,
+        "population": None,
+    }
+
+
+def _charge(book: RunBook, charge: Charge) -> dict[str, Any]:
+    remaining = book.remaining(charge.rail, charge.amount.asset)
+    return {
+        "rail": charge.rail,
+        "asset": charge.amount.asset,
+        "units": pad(charge.amount.units),
+        "remaining": None if remaining is None else pad(remaining),
+    }
+
+
+def _payee(
+    action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    if not isinstance(action.args, Transfer | MoveFunds):
+        return None
+    to = action.args.to
+    payees = mandate.wallet.payees if mandate.wallet is not None else {}
+    name = next((name for name, address in payees.items() if address == to), None)
+    return {
+        "address": to,
+        "name": name,
+        "listed": name is not None,
+        "lookalike": None if name is not None else lookalike(to, payees),
+        "is_contract": (learned or {}).get("is_contract"),
+        "self": own is not None and to == own,
+    }
+
+
+def _recipients(action: Action, mandate: Mandate) -> list[dict[str, Any]] | None:
+    if not isinstance(action.args, SendEmail):
+        return None
+    listed = mandate.mail.recipients if mandate.mail is not None else ()
+    return [{"address": to, "listed": to in listed} for to in action.args.to]

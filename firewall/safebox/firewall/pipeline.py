@@ -1,0 +1,192 @@
+"""The one path. Every effect in the world goes through `Pipeline.handle`, step by step, and through nothing else.
+
+ 1. identify   the run is the one whose listener accepted the call, and it may still act
+ 2. normalise  the call becomes an immutable action, or is refused as unreadable
+ 3. facts      what the firewall itself knows: cost at worst, budgets, rates, payees, overlap
+ 4. decide     policy answers; no answer, or a wrong one, is a deny
+ 5. record     budget is reserved and the decision is durable, in one commit, before anything happens
+ 6. hold       an answer other than allow ends here
+ 7. effect     the connector does what was decided, if the run still lives
+ 8. settle     the outcome is durable; what is unknown stays reserved
+ 9. answer     the agent is told a status, a code and a decision id
+
+Whatever fails on the way is a no: `FirewallError` is caught once, in `handle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.core.action import Action, Call, canonical
+from safebox.firewall.core.decision import Verdict, refusal
+from safebox.firewall.core.document import (
+    decided_event,
+    policy_input,
+    settled_event,
+    shown_action,
+    undecided_event,
+    understand,
+)
+from safebox.firewall.core.facts import build_facts
+from safebox.firewall.core.record import Decided
+from safebox.firewall.core.reply import Reply, could_not, invalid, refused, repeated, told
+from safebox.firewall.core.tools import Caller, Tool, find_tool
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, LedgerUnavailable
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.metrics import Metrics
+from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView
+from safebox.firewall.runs import Run, RunNotLive, Runs
+
+FACTS_SECONDS: Final = 15
+"""How long the world may take to tell a cost; a wallet's turn is held meanwhile."""
+EFFECT_SECONDS: Final = 900
+"""After this an effect is unknown: longer than any connector's own limit, so that nothing waits for ever."""
+
+
+class Pipeline:
+    """Decides, records, does and answers calls. The module's text numbers the steps."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        ledger: Ledger,
+        connectors: Mapping[str, Connector],
+        clock: Clock,
+        runs: Runs,
+        metrics: Metrics,
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._connectors = connectors
+        self._clock = clock
+        self._runs = runs
+        self._metrics = metrics
+
+    def view(self, run: str) -> RunView:
+        """What is known of a live run; raises `RunNotLive` if there is none."""
+        return self._runs.find(run).view
+
+    async def handle(self, call: Call, deliver: Deliver | None = None) -> Reply:
+        """Answer one call. Never raises for what an agent or the world does wrong. Fails closed."""
+        started, action = time.perf_counter(), None
+        try:
+            run = self._runs.find(call.run)  # 1 identify
+            run.check_live()
+            tool = find_tool(call.tool, caller=call.caller)  # 2 normalise
+            action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
+            return await self._once(run, tool, action, deliver)
+        except CallerError as error:
+            return invalid(error)
+        except FirewallError as error:
+            return await self._cannot(action, error)
+        finally:
+            self._metrics.answered(call.tool, time.perf_counter() - started)
+
+    async def _once(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
+        """Act once under an idempotency key: the same question has the same answer, another one is an error."""
+        if action.key is None:
+            return await self._act(run, tool, action, deliver)
+        earlier, running = run.book.keys.get(action.key), run.running.get(action.key)
+        digest = running[0] if running is not None else earlier.digest if earlier is not None else action.digest
+        if digest != action.digest:
+            raise CallerError("this key was used for another request", code="request.idempotency_conflict")
+        if running is None and earlier is not None:
+            return repeated(earlier, run.book.settled.get(earlier.action_id))
+        if running is None:
+            running = action.digest, asyncio.ensure_future(self._act(run, tool, action, deliver))
+            run.running[action.key] = running
+            running[1].add_done_callback(lambda _: run.running.pop(action.key or "", None))
+        return await asyncio.shield(running[1])
+
+    async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
+        if tool.ordered:
+            async with run.turn(tool.connector):
+                return await self._carry_out(run, tool, action, *await self._judge(run, tool, action), deliver)
+        async with run.turn(tool.connector):
+            decided, durable = await self._judge(run, tool, action)
+        return await self._carry_out(run, tool, action, decided, durable, deliver)
+
+    async def _judge(self, run: Run, tool: Tool, action: Action) -> tuple[Decided, Awaitable[None]]:
+        try:  # 3 facts
+            async with asyncio.timeout(FACTS_SECONDS):
+                quote = await self._connectors[tool.connector].quote(action, run.view)
+        except TimeoutError as error:
+            raise FactsUnavailable("the cost could not be learned in time") from error
+        facts = build_facts(
+            action,
+            run.book,
+            address=run.view.address,
+            charges=quote.charges,
+            learned=quote.facts,
+            self_overlap=run.evidence.judge(action.args),
+        )
+        shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
+        answer = await self._engine.decide(policy_input(shown, run.policy_view, run.policy_mandate, known))  # 4 decide
+        run.check_live()
+        if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
+            answer = refusal("budget.exceeded", "there is not enough budget left for this")
+        decided = decided_event(
+            action, answer, self._clock.new_id("dec"), self._engine.bundle, quote.charges, quote.plan, shown, known
+        )
+        return decided, self._ledger.reserve(decided)  # 5 record
+
+    async def _carry_out(
+        self, run: Run, tool: Tool, action: Action, decided: Decided, durable: Awaitable[None], deliver: Deliver | None
+    ) -> Reply:
+        await durable
+        self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, self._age(action))
+        self._runs.tell(decided)
+        if not decided.allowed:  # 6 hold
+            return refused(decided)
+        outcome = Outcome(status="unknown", detail="the effect was cut off")
+        try:
+            outcome = await self._perform(run, tool, action, decided.plan, deliver)  # 7 effect
+        finally:
+            settled = settled_event(decided, outcome, at_ns=self._clock.now_ns())  # 8 settle
+            await self._ledger.settle(settled)
+            self._metrics.effect(tool.connector, outcome.status)
+            self._runs.tell(settled)
+        return told(decided, settled)  # 9 answer
+
+    async def _perform(
+        self, run: Run, tool: Tool, action: Action, plan: dict[str, Any], deliver: Deliver | None
+    ) -> Outcome:
+        try:
+            run.check_live()
+            async with asyncio.timeout(EFFECT_SECONDS):
+                return await self._connectors[tool.connector].perform(action, run.view, plan, deliver)
+        except TimeoutError:
+            return Outcome(status="unknown", detail="the effect took too long")
+        except RunNotLive as error:
+            return Outcome(status="failed", detail=error.cause)
+        except EffectError as error:
+            self._metrics.connector_error(tool.connector, error.code)
+            self._metrics.port_failed(error.port)
+            return Outcome(status="unknown" if error.unknown else "failed", detail=error.cause)
+
+    async def _cannot(self, action: Action | None, error: FirewallError) -> Reply:
+        """Say no because something failed, and write that down if the ledger still can."""
+        self._metrics.failed(error)
+        if action is None or isinstance(error, LedgerUnavailable):
+            return could_not(error)
+        answer = refusal(error.code, error.cause)
+        decided = undecided_event(
+            action, find_tool(action.tool, caller=action.caller), answer, self._clock.new_id("dec"), self._engine.bundle
+        )
+        try:
+            await self._ledger.reserve(decided)
+        except LedgerUnavailable as worse:
+            self._metrics.failed(worse)
+            return could_not(worse)
+        self._metrics.decided(action.tool, answer.verdict, answer.reasons, self._age(action))
+        self._runs.tell(decided)
+        return could_not(error, decided.decision)
+
+    def _age(self, action: Action) -> float:
+        return (self._clock.now_ns() - action.received_ns) / 1e9

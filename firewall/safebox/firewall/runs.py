@@ -1,0 +1,107 @@
+"""The runs that are live in this firewall: who they are, whether they may act, who watches them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from safebox.firewall.core.books import RunBook
+from safebox.firewall.core.reply import Reply
+from safebox.firewall.errors import FirewallError
+from safebox.firewall.evidence import Evidence
+from safebox.firewall.ports import RunView
+
+Watcher = Callable[[dict[str, Any]], None]
+
+
+class RunNotLive(FirewallError):
+    """The run was stopped, has ended, or was never started here."""
+
+    default_code = "firewall.run_not_live"
+    port = "run"
+
+
+class Run:
+    """One live run.
+
+    `turns` has a lock for each connector: what is decided on one budget is decided one after the other. `running` has
+    the calls under an idempotency key that aren't answered yet, with the digest of what they ask.
+    """
+
+    def __init__(self, view: RunView, book: RunBook, evidence: Evidence) -> None:
+        self.view = view
+        self.book = book
+        self.evidence = evidence
+        self.policy_view = book.started.run_view
+        self.policy_mandate = book.started.mandate
+        self.turns: dict[str, asyncio.Lock] = {}
+        self.running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
+        self.stopped: str | None = None
+
+    def turn(self, connector: str) -> asyncio.Lock:
+        """The lock that orders decisions on one connector's budget."""
+        lock = self.turns.get(connector)
+        if lock is None:
+            lock = self.turns[connector] = asyncio.Lock()
+        return lock
+
+    def check_live(self) -> None:
+        """Go on only if the run may act.
+
+        Raises:
+            RunNotLive: if it was stopped or has ended.
+        """
+        if self.stopped is not None or self.book.ended is not None:
+            raise RunNotLive(f"the run is {self.stopped or 'over'}")
+
+
+class Runs:
+    """All live runs, by the identity of their listeners."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Run] = {}
+        self._watchers: list[Watcher] = []
+
+    def add(self, run: Run) -> None:
+        """Let a run act."""
+        self._live[run.view.id] = run
+
+    def remove(self, run: str) -> None:
+        """Forget a run that has ended."""
+        self._live.pop(run, None)
+
+    def find(self, run: str) -> Run:
+        """The live run of this name.
+
+        Raises:
+            RunNotLive: if there is none.
+        """
+        found = self._live.get(run)
+        if found is None:
+            raise RunNotLive("there is no such run here")
+        return found
+
+    def all(self) -> list[Run]:
+        """Every run that is here."""
+        return list(self._live.values())
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Show `watcher` every event from now on; returns what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def tell(self, event: msgspec.Struct) -> None:
+        """Show an event to everyone who watches."""
+        if self._watchers:
+            plain = msgspec.to_builtins(event, enc_hook=_as_text)
+            for watcher in list(self._watchers):
+                watcher(plain)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return msgspec.json.decode(value)
+    return str(value)
