@@ -7,6 +7,7 @@ package safebox.money
 # title: At most
 # description: Holds when both are amounts of one asset and the first is not more than the second.
 at_most(amount, cap) if {
+	is_string(amount.asset)
 	amount.asset == cap.asset
 	padded(amount.units)
 	padded(cap.units)
@@ -31,6 +32,7 @@ covered(rail) if {
 charged_for(rail, amount) if {
 	some charge in input.facts.money.charges
 	charge.rail == rail
+	is_string(charge.asset)
 	charge.asset == amount.asset
 	padded(charge.units)
 	padded(amount.units)

@@ -1,0 +1,162 @@
+package safebox.main_test
+
+import data.safebox.fixtures_test as fixtures
+
+_codes contains reason.code if some reason in data.safebox.main.decision.reasons
+
+_verdict := data.safebox.main.decision.verdict
+
+_allow := {"verdict": "allow", "reasons": [], "obligations": {}}
+
+_reason(code) := {"code": code, "message": "said by a test"}
+
+test_every_tool_has_a_case_that_is_allowed if {
+	every document in fixtures.every_one {
+		data.safebox.main.decision == _allow with input as document
+	}
+	{document.action.tool | some document in fixtures.every_one} == object.keys(data.data.tools)
+}
+
+test_nothing_at_all_is_denied if {
+	every document in [{}, [], null, "allow", true, 1] {
+		_verdict == "deny" with input as document
+	}
+}
+
+test_an_unknown_tool_is_denied_because_no_rule_allows_it if {
+	document := fixtures.set(fixtures.email, "/action/tool", "email.shred")
+	_verdict == "deny" with input as document
+	_codes == {"main.no_rule_allows"} with input as document
+}
+
+test_a_tool_under_another_kind_or_effect_is_denied if {
+	every changed in [
+		fixtures.set(fixtures.transfer, "/action/kind", "wallet_read"),
+		fixtures.set(fixtures.transfer, "/action/effects", ["read"]),
+		fixtures.set(fixtures.transfer, "/action/effects", []),
+		fixtures.set(fixtures.transfer, "/action/tool", "wallet.balance"),
+		fixtures.set(fixtures.balance, "/action/tool", "wallet.transfer"),
+	] {
+		_verdict == "deny" with input as changed
+	}
+}
+
+test_a_spelling_of_a_tool_is_not_the_tool if {
+	every name in ["Email.send", "email.send ", "email.sеnd", "email/send", "email.send\u0000"] {
+		_verdict == "deny" with input as fixtures.set(fixtures.email, "/action/tool", name)
+	}
+}
+
+test_an_action_with_a_field_missing_is_denied if {
+	every document in fixtures.every_one {
+		every path in ["/action", "/action/tool", "/action/kind", "/action/effects", "/action/caller", "/facts"] {
+			every changed in fixtures.broken(document, path) {
+				_verdict == "deny" with input as changed
+			}
+		}
+	}
+}
+
+test_nothing_but_a_sweep_is_allowed_without_a_mandate if {
+	every document in fixtures.every_one {
+		every changed in fixtures.broken(document, "/mandate") {
+			expected := {true: "allow", false: "deny"}[document.action.tool == "wallet.sweep"]
+			_verdict == expected with input as changed
+		}
+	}
+}
+
+test_every_tool_is_denied_to_the_other_caller if {
+	other := {"agent": "owner", "owner": "agent"}
+	every document in fixtures.every_one {
+		changed := fixtures.set(document, "/action/caller", other[document.action.caller])
+		"main.caller" in _codes with input as changed
+	}
+}
+
+test_a_caller_nobody_knows_is_denied if {
+	every document in array.concat(
+		fixtures.broken(fixtures.email, "/action/caller"),
+		[fixtures.set(fixtures.email, "/action/caller", "Agent")],
+	) {
+		"main.caller" in _codes with input as document
+	}
+}
+
+test_after_the_mandates_end_nothing_starts if {
+	every document in [
+		fixtures.email,
+		fixtures.email_list,
+		fixtures.transfer,
+		fixtures.balance,
+		fixtures.fund,
+		fixtures.compute,
+		fixtures.inference,
+	] {
+		every ended in array.concat(
+			fixtures.broken(document, "/facts/expired"),
+			[fixtures.set(document, "/facts/expired", true)],
+		) {
+			"main.expired" in _codes with input as ended
+		}
+	}
+}
+
+test_after_the_mandates_end_things_are_given_back if {
+	every document in [fixtures.sweep, fixtures.compute_stop] {
+		_verdict == "allow" with input as fixtures.set(document, "/facts/expired", true)
+	}
+}
+
+test_any_deny_beats_any_hold if {
+	_verdict == "deny" with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+	_codes == {"site.deny"} with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+}
+
+test_any_hold_beats_any_allow if {
+	_verdict == "hold" with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+	_codes == {"site.hold"} with input as fixtures.email
+		with data.safebox.site.email.hold as {_reason("site.hold")}
+}
+
+test_a_hold_without_an_allow_is_a_deny if {
+	document := fixtures.set(fixtures.email, "/action/tool", "email.shred")
+	_verdict == "deny" with input as document
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+}
+
+test_a_site_rule_about_another_kind_is_not_asked if {
+	_verdict == "allow" with input as fixtures.email
+		with data.safebox.site.transfer.deny as {_reason("site.deny")}
+}
+
+test_a_site_may_allow_a_tool_that_is_in_the_table if {
+	tools := object.union(
+		data.data.tools,
+		{"web.get": {"kind": "web", "effects": ["outward"], "callers": ["agent"], "after_expiry": false}},
+	)
+	document := json.patch(fixtures.email, [
+		{"op": "replace", "path": "/action/tool", "value": "web.get"},
+		{"op": "replace", "path": "/action/kind", "value": "web"},
+	])
+	_verdict == "allow" with input as document
+		with data.data.tools as tools
+		with data.safebox.site.web.allow as {"site.web"}
+	_verdict == "deny" with input as document
+		with data.safebox.site.web.allow as {"site.web"}
+}
+
+test_reasons_are_sorted_by_code if {
+	document := json.patch(fixtures.transfer, [
+		{"op": "replace", "path": "/facts/payee/listed", "value": false},
+		{"op": "replace", "path": "/facts/expired", "value": true},
+		{"op": "replace", "path": "/facts/rates/denied_10m", "value": 9},
+	])
+	codes := [reason.code | some reason in data.safebox.main.decision.reasons] with input as document
+	codes == ["main.expired", "rate.denials", "transfer.payee_not_listed"]
+}

@@ -1,0 +1,266 @@
+package safebox.transfer_test
+
+import data.safebox.fixtures_test as fixtures
+
+_denied contains reason.code if some reason in data.safebox.transfer.deny
+
+_all_broken(document, paths) := [changed |
+	some path in paths
+	some changed in fixtures.broken(document, path)
+]
+
+test_a_transfer_to_a_listed_payee_within_the_caps_is_allowed if {
+	data.safebox.transfer.allow == {"transfer.pay"} with input as fixtures.transfer
+	count(_denied) == 0 with input as fixtures.transfer
+}
+
+test_the_balance_may_be_read if {
+	data.safebox.transfer.allow == {"transfer.balance"} with input as fixtures.balance
+	count(_denied) == 0 with input as fixtures.balance
+}
+
+test_the_owner_funds_the_runs_own_address if {
+	data.safebox.transfer.allow == {"transfer.fund"} with input as fixtures.fund
+	count(_denied) == 0 with input as fixtures.fund
+}
+
+test_the_owner_sweeps_to_the_owners_address if {
+	data.safebox.transfer.allow == {"transfer.sweep"} with input as fixtures.sweep
+	count(_denied) == 0 with input as fixtures.sweep
+}
+
+test_a_sweep_needs_no_grant_and_no_room_under_the_ceiling if {
+	document := fixtures.set(
+		fixtures.set(fixtures.sweep, "/mandate/wallet", null),
+		"/facts/wallet/over_ceiling",
+		true,
+	)
+	data.safebox.transfer.allow == {"transfer.sweep"} with input as document
+	count(_denied) == 0 with input as document
+}
+
+test_an_agent_neither_funds_nor_sweeps if {
+	every document in [fixtures.fund, fixtures.sweep] {
+		every changed in array.concat(
+			fixtures.broken(document, "/action/caller"),
+			[fixtures.set(document, "/action/caller", "agent")],
+		) {
+			count(data.safebox.transfer.allow) == 0 with input as changed
+		}
+	}
+}
+
+test_money_moved_by_the_owner_goes_nowhere_else if {
+	every document in [fixtures.fund, fixtures.sweep] {
+		every changed in array.concat(
+			_all_broken(document, ["/action/args", "/action/args/to"]),
+			[fixtures.set(document, "/action/args/to", fixtures.stranger)],
+		) {
+			"transfer.payee_not_listed" in _denied with input as changed
+			count(data.safebox.transfer.allow) == 0 with input as changed
+		}
+	}
+}
+
+test_funding_needs_to_know_the_runs_address if {
+	every document in _all_broken(fixtures.fund, ["/run/address"]) {
+		"transfer.payee_not_listed" in _denied with input as document
+		nowhere := json.patch(document, [{"op": "replace", "path": "/action/args/to", "value": null}])
+		"transfer.payee_not_listed" in _denied with input as nowhere
+	}
+}
+
+test_sweeping_needs_to_know_the_owners_address if {
+	every document in _all_broken(fixtures.sweep, ["/facts/wallet", "/facts/wallet/owner"]) {
+		nowhere := json.patch(document, [{"op": "replace", "path": "/action/args/to", "value": null}])
+		"transfer.payee_not_listed" in _denied with input as nowhere
+	}
+}
+
+test_a_wallet_without_a_grant_is_denied if {
+	every document in [fixtures.transfer, fixtures.balance, fixtures.fund] {
+		every changed in fixtures.broken(document, "/mandate/wallet") {
+			"transfer.not_granted" in _denied with input as changed
+			count(data.safebox.transfer.allow) == 0 with input as changed
+		}
+	}
+}
+
+test_an_unlisted_payee_is_denied if {
+	"transfer.payee_not_listed" in _denied with input as fixtures.set(fixtures.transfer, "/facts/payee/listed", false)
+}
+
+test_a_fact_about_another_payee_does_not_count if {
+	document := fixtures.set(fixtures.transfer, "/action/args/to", fixtures.stranger)
+	"transfer.payee_not_listed" in _denied with input as document
+}
+
+test_a_payee_with_a_field_missing_is_denied if {
+	every document in _all_broken(fixtures.transfer, [
+		"/action/args/to",
+		"/facts/payee",
+		"/facts/payee/address",
+		"/facts/payee/listed",
+	]) {
+		"transfer.payee_not_listed" in _denied with input as document
+	}
+}
+
+test_a_lookalike_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/facts/payee/lookalike", "landlord")
+	"transfer.payee_lookalike" in _denied with input as document
+}
+
+test_a_missing_comparison_with_known_payees_is_denied if {
+	every document in [
+		fixtures.set(fixtures.transfer, "/facts/payee", null),
+		fixtures.broken(fixtures.transfer, "/facts/payee")[0],
+		fixtures.broken(fixtures.transfer, "/facts/payee/lookalike")[0],
+	] {
+		"transfer.payee_lookalike" in _denied with input as document
+	}
+}
+
+test_a_transfer_to_itself_is_denied if {
+	"transfer.to_self" in _denied with input as fixtures.set(fixtures.transfer, "/facts/payee/self", true)
+	"transfer.to_self" in _denied with input as fixtures.set(fixtures.transfer, "/action/args/to", fixtures.wallet)
+}
+
+test_a_transfer_that_may_be_to_itself_is_denied if {
+	every document in _all_broken(fixtures.transfer, ["/facts/payee", "/facts/payee/self", "/run/address"]) {
+		"transfer.to_self" in _denied with input as document
+	}
+}
+
+test_one_unit_over_the_cap_of_one_transfer_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/action/args/amount/units", fixtures.units(1001))
+	"transfer.over_per_transfer" in _denied with input as document
+}
+
+test_another_asset_than_the_caps_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/action/args/amount/asset", "USD")
+	"transfer.over_per_transfer" in _denied with input as document
+	"transfer.over_budget" in _denied with input as document
+}
+
+test_a_cap_with_a_field_missing_is_denied if {
+	every document in _all_broken(fixtures.transfer, [
+		"/action/args/amount",
+		"/action/args/amount/asset",
+		"/action/args/amount/units",
+		"/mandate/wallet/per_transfer",
+		"/mandate/wallet/per_transfer/asset",
+		"/mandate/wallet/per_transfer/units",
+	]) {
+		"transfer.over_per_transfer" in _denied with input as document
+	}
+}
+
+test_the_whole_rest_of_the_budget_may_be_used if {
+	document := fixtures.set(fixtures.transfer, "/facts/money/charges/0/remaining", fixtures.units(421000))
+	count(_denied) == 0 with input as document
+}
+
+test_one_unit_more_than_the_rest_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/facts/money/charges/0/remaining", fixtures.units(420999))
+	"transfer.over_budget" in _denied with input as document
+}
+
+test_a_charge_below_the_amount_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/facts/money/charges/0/units", fixtures.units(999))
+	"transfer.over_budget" in _denied with input as document
+}
+
+test_a_budget_with_a_field_missing_is_denied if {
+	every document in _all_broken(fixtures.transfer, [
+		"/facts/money",
+		"/facts/money/priced",
+		"/facts/money/charges",
+		"/facts/money/charges/0/rail",
+		"/facts/money/charges/0/asset",
+		"/facts/money/charges/0/units",
+		"/facts/money/charges/0/remaining",
+	]) {
+		"transfer.over_budget" in _denied with input as document
+	}
+}
+
+test_a_fee_at_the_mandates_cap_is_allowed if {
+	document := fixtures.set(fixtures.transfer, "/action/args/max_fee_per_gas/units", fixtures.units(50))
+	count(_denied) == 0 with input as document
+}
+
+test_a_fee_over_the_mandates_cap_is_denied if {
+	document := fixtures.set(fixtures.transfer, "/action/args/max_fee_per_gas/units", fixtures.units(51))
+	"transfer.fee_cap" in _denied with input as document
+}
+
+test_without_a_cap_in_the_mandate_the_packs_cap_counts if {
+	open := fixtures.set(fixtures.transfer, "/mandate/wallet/max_fee_per_gas", null)
+	cap := data.data.limits.transfer.max_fee_per_gas
+	count(_denied) == 0 with input as fixtures.set(open, "/action/args/max_fee_per_gas", cap)
+	over := fixtures.units(500000000001)
+	"transfer.fee_cap" in _denied with input as fixtures.set(open, "/action/args/max_fee_per_gas/units", over)
+}
+
+test_a_fee_left_to_the_firewall_is_allowed if {
+	count(_denied) == 0 with input as fixtures.set(fixtures.transfer, "/action/args/max_fee_per_gas", null)
+}
+
+test_a_fee_with_a_field_missing_is_denied if {
+	every path in [
+		"/action/args/max_fee_per_gas",
+		"/action/args/max_fee_per_gas/asset",
+		"/action/args/max_fee_per_gas/units",
+		"/mandate/wallet/max_fee_per_gas",
+		"/mandate/wallet/max_fee_per_gas/asset",
+		"/mandate/wallet/max_fee_per_gas/units",
+	] {
+		"transfer.fee_cap" in _denied with input as fixtures.broken(fixtures.transfer, path)[0]
+	}
+}
+
+test_the_wrong_chain_is_denied if {
+	"transfer.wrong_chain" in _denied with input as fixtures.set(fixtures.transfer, "/facts/wallet/chain_id", 1)
+}
+
+test_a_chain_with_a_field_missing_is_denied if {
+	every document in _all_broken(fixtures.transfer, [
+		"/facts/wallet",
+		"/facts/wallet/chain_id",
+		"/mandate/wallet/chain_id",
+	]) {
+		"transfer.wrong_chain" in _denied with input as document
+	}
+	both := fixtures.set(fixtures.set(fixtures.transfer, "/facts/wallet/chain_id", null), "/mandate/wallet/chain_id", null)
+	"transfer.wrong_chain" in _denied with input as both
+}
+
+test_a_wallet_over_its_ceiling_receives_nothing if {
+	document := fixtures.set(fixtures.fund, "/facts/wallet/over_ceiling", true)
+	"transfer.over_ceiling_receive" in _denied with input as document
+}
+
+test_a_wallet_over_its_ceiling_may_still_pay if {
+	count(_denied) == 0 with input as fixtures.set(fixtures.transfer, "/facts/wallet/over_ceiling", true)
+}
+
+test_a_wallet_without_a_ceiling_receives if {
+	document := fixtures.set(
+		fixtures.set(fixtures.fund, "/mandate/wallet/ceiling", null),
+		"/facts/wallet/over_ceiling",
+		null,
+	)
+	count(_denied) == 0 with input as document
+}
+
+test_a_ceiling_that_cannot_be_compared_receives_nothing if {
+	every document in _all_broken(fixtures.fund, ["/facts/wallet", "/facts/wallet/over_ceiling"]) {
+		"transfer.over_ceiling_receive" in _denied with input as document
+	}
+}
+
+test_other_kinds_are_none_of_its_business if {
+	count(_denied) == 0 with input as fixtures.email
+	count(data.safebox.transfer.allow) == 0 with input as fixtures.email
+}
