@@ -51,4 +51,6 @@ def _read(folder: Path | None, name: str, key: str) -> int:
         text = (folder / name).read_text(encoding="ascii")
     except OSError:
         return 0
-    return next((int(value) for word, _, value in (line.partition(" ") for line in text.splitlines()) if word == key), 0)
+    return next(
+        (int(value) for word, _, value in (line.partition(" ") for line in text.splitlines()) if word == key), 0
+    )

@@ -10,7 +10,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.tree import Progress, ingredients, make_tree
 
 BASE_IMAGE = "safebox/base"
+IMAGE_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+"""What every program in an image made here finds set."""
 HOST = "host"
 """The source that needs no registry: this machine's Python."""
 
@@ -104,7 +106,7 @@ def _tree(digest: str, progress: Progress) -> Path:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Generator[None]:
     """One builder at a time; the kernel lets go of the lock when its holder dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

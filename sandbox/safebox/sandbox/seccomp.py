@@ -55,7 +55,7 @@ ALLOWED = frozenset(
     symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete
     timer_getoverrun timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill
     truncate umask uname unlink unlinkat utime utimensat utimes vfork wait4 waitid write writev
-    """.split()
+    """.split()  # noqa: SIM905 - a list of 250 strings can't be read
 )
 """Allowed whatever their arguments."""
 
@@ -71,7 +71,7 @@ EPERM, ENOSYS = 1, 38
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One argument's low 32 bits, masked, equal a value. (The kernel reads all arguments below as 32-bit words.)"""
+    """One argument's low 32 bits, masked, equal a value; the kernel reads all arguments judged here as 32-bit words."""
 
     index: int
     mask: int
@@ -112,8 +112,10 @@ def docker_profile() -> str:
     calls: list[dict[str, Any]] = [{"names": sorted(ALLOWED), "action": allow}]
     calls += [{"names": [name], "action": allow, "args": [_condition(test) for test in tests]} for name, tests in RULES]
     calls.append({"names": sorted(UNKNOWN), "action": refuse, "errnoRet": ENOSYS})
-    arches = [{"architecture": f"SCMP_ARCH_{name}", "subArchitectures": []} for name in ("X86_64", "AARCH64")]
-    profile = {"defaultAction": refuse, "defaultErrnoRet": EPERM, "archMap": arches, "syscalls": calls}
+    arches: list[Any] = [
+        {"architecture": f"SCMP_ARCH_{name}", "subArchitectures": []} for name in ("X86_64", "AARCH64")
+    ]
+    profile: dict[str, Any] = {"defaultAction": refuse, "defaultErrnoRet": EPERM, "archMap": arches, "syscalls": calls}
     return json.dumps(profile, indent=1) + "\n"
 
 

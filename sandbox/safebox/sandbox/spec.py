@@ -18,7 +18,7 @@ from safebox.sandbox.errors import SandboxError
 MIB = 1024 * 1024
 
 MEMORY_BYTES = 1024 * MIB
-"""A LangChain agent needs 150 MiB, one with web3 and openai 250: room for four of that kind, none for a host's worth."""
+"""A LangChain agent needs 150 MiB, one with web3 and openai 250: four of that kind fit."""
 PIDS = 256
 """Threads count. A Python agent with thread pools uses about 40; a fork bomb reaches this in milliseconds."""
 CPUS = 1.0

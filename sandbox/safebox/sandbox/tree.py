@@ -27,16 +27,81 @@ BUILDER = "4"
 PACKAGES = ("eth-account", "httpx", "langchain", "langchain-openai", "mcp", "openai", "requests", "web3")
 """What agents are written with, as far as it is installed here; each comes with what it requires."""
 
-TOOLS = (
-    "basename bash cat chmod cp cut date dirname dd df echo env expr false find grep gzip head hostname id ln ls mkdir"
-    " mkfifo mktemp mv nproc od printf pwd readlink realpath rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee"
-    " test timeout touch tr true uname uniq wc xargs yes"
-).split()
+TOOLS = [
+    "basename",
+    "bash",
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "date",
+    "dirname",
+    "dd",
+    "df",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "grep",
+    "gzip",
+    "head",
+    "hostname",
+    "id",
+    "ln",
+    "ls",
+    "mkdir",
+    "mkfifo",
+    "mktemp",
+    "mv",
+    "nproc",
+    "od",
+    "printf",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sh",
+    "sha256sum",
+    "sleep",
+    "sort",
+    "stat",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "timeout",
+    "touch",
+    "tr",
+    "true",
+    "uname",
+    "uniq",
+    "wc",
+    "xargs",
+    "yes",
+]
 """Small programs that shell commands expect, as far as the host has them. None is setuid, none talks to a network."""
 
 _LEFT_OUT_OF_LIBRARY = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 _LEFT_OUT_OF_PACKAGES = {"tests"}
-_FOLDERS = ("agent", "dev", "etc", "job", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/lib", "usr/lib64", "work")
+_FOLDERS = (
+    "agent",
+    "dev",
+    "etc",
+    "job",
+    "proc",
+    "root",
+    "run",
+    "sys",
+    "tmp",
+    "usr/bin",
+    "usr/lib",
+    "usr/lib64",
+    "work",
+)
 _LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "var": "tmp"}
 _ETC = {
     "passwd": "root:x:0:0:root:/work:/bin/sh\nnobody:x:65534:65534:nobody:/work:/bin/sh\n",
@@ -245,9 +310,7 @@ def _is_in_tree(path: str, paths: list[Path]) -> bool:
 
 def _compile(root: Path, library: Path) -> None:
     """Compile the modules that have no compiled form: the tree is read-only, so it would never be stored later."""
-    program = (
-        "import compileall,sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[2])"
-    )
+    program = "import compileall,sys; compileall.compile_dir(sys.argv[1], quiet=2, workers=0, stripdir=sys.argv[2])"
     subprocess.run([sys.executable, "-I", "-c", program, str(library), str(root)], check=False, capture_output=True)
 
 

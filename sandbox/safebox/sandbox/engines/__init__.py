@@ -13,7 +13,6 @@ from typing import Literal, Protocol, Self, runtime_checkable
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.spec import Exit, SandboxSpec
 
-
 LAST_OUTPUT_BYTES = 64 * 1024
 """What is kept of a detached sandbox's output for whoever asks later."""
 

@@ -23,7 +23,7 @@ from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
 from safebox.sandbox.engines.docker_api import Daemon, NotThereError
 from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL, agent_config, holder_config
 from safebox.sandbox.errors import SandboxError
-from safebox.sandbox.image import archive
+from safebox.sandbox.image import IMAGE_ENV, archive
 from safebox.sandbox.netns import Handover
 from safebox.sandbox.owner import owner_is_dead
 from safebox.sandbox.spec import MIB, Exit, SandboxSpec
@@ -32,7 +32,6 @@ from safebox.sandbox.watch import Watch
 HOLDER_IMAGE = "safebox/base"
 """The image with a Python for the holder; the agent's own image needs none."""
 TREE = "safebox.tree"
-IMAGE_PATH = "/usr/local/bin:/usr/bin:/bin"
 _KILLED = 137
 
 
@@ -106,11 +105,13 @@ class DockerEngine:
     def tree_digest(self, name: str) -> str | None:
         """The digest of the ingredients this image was built from, kept in a label."""
         answer = self._daemon.image(name)
-        return None if answer is None else ((answer["Config"] or {}).get("Labels") or {}).get(TREE)
+        labels: dict[str, str] = {} if answer is None else (answer["Config"] or {}).get("Labels") or {}
+        return labels.get(TREE)
 
     def take_tree(self, name: str, digest: str, tree: Path) -> None:
         """Import the tree as an image of one layer."""
-        changes = [f"LABEL {TREE}={digest}", f"ENV PATH={IMAGE_PATH} LANG=C.UTF-8 PYTHONUNBUFFERED=1", "WORKDIR /work"]
+        environment = " ".join(f"{key}={value}" for key, value in IMAGE_ENV.items())
+        changes = [f"LABEL {TREE}={digest}", f"ENV {environment}", "WORKDIR /work"]
         with tempfile.TemporaryFile() as tar:
             archive(tree, tar)
             tar.seek(0)
@@ -272,10 +273,9 @@ class DockerSandbox:
         _forget_input(self._input)
         if self._threads and not self._done.is_set():
             self._watch.end("killed", "removed while it ran")
-        for each in (self._agent, self._holder):
-            if each:
-                with contextlib.suppress(NotThereError):
-                    self._daemon.remove(each)
+        for container in filter(None, (self._agent, self._holder)):
+            with contextlib.suppress(NotThereError):
+                self._daemon.remove(container)
         if self._threads:
             self._done.wait(GOODBYE_SECONDS)
 

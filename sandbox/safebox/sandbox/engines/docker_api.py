@@ -6,12 +6,11 @@ The SDK has no types and takes 0.1 s to import, so it is touched here only and i
 import importlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from safebox.sandbox.errors import SandboxError
 
 Json = dict[str, Any]
-P = ParamSpec("P")
 T = TypeVar("T")
 
 API_VERSION = "1.41"
@@ -21,6 +20,16 @@ ANSWER_SECONDS = 60
 IMPORT_SECONDS = 600
 """Unpacking an image of a few hundred MB on a slow disk."""
 _CONFLICT = 409
+
+
+class Stream(Protocol):
+    """The SDK's stream of chunks."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        ...
 
 
 class NotThereError(SandboxError):
@@ -72,9 +81,14 @@ class Daemon:
         """Start a created container."""
         self._ask(lambda api: api.start(container))
 
-    def attach(self, container: str) -> Iterator[bytes]:
+    def attach(self, container: str) -> "Stream":
         """Both output streams, as they come; attach before the start to miss nothing."""
-        return self._ask(lambda api: iter(api.attach(container, stream=True)), None)
+
+        def call(api: Any) -> Stream:
+            stream: Stream = api.attach(container, stream=True)
+            return stream
+
+        return self._ask(call, None)
 
     def wait(self, container: str) -> int:
         """Wait for the end, however long; return the exit code."""
@@ -125,7 +139,9 @@ class Daemon:
         repository, _, tag = name.partition(":")
 
         def call(api: Any) -> str:
-            return str(api.import_image_from_stream(tar, repository=repository, tag=tag or "latest", changes=list(changes)))
+            return str(
+                api.import_image_from_stream(tar, repository=repository, tag=tag or "latest", changes=list(changes))
+            )
 
         answer = self._ask(call, IMPORT_SECONDS)
         if '"error"' in answer:

@@ -1,0 +1,233 @@
+"""The bubblewrap engine: no daemon, no image store, the same promises.
+
+A keeper process (`keeper.py`) makes the namespaces and owns the sandbox; it dies with us, and bubblewrap dies with it.
+Each sandbox has a folder under the state folder, by which leftovers and detached sandboxes are found.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
+from safebox.sandbox.engines.bwrap_sandbox import BwrapSandbox
+from safebox.sandbox.errors import SandboxError
+from safebox.sandbox.groups import group_at, make_group
+from safebox.sandbox.image import file_name, missing, state_folder, trees_folder
+from safebox.sandbox.owner import owner_is_dead
+from safebox.sandbox.spec import Limits, SandboxSpec
+
+KEEP_SECONDS = 24 * 3600
+"""How long the output of a detached sandbox can still be asked for after its end."""
+_PROBE_SECONDS = 10
+
+
+class BwrapEngine:
+    """Sandboxes made by bubblewrap, as root or as an ordinary user."""
+
+    name = "bwrap"
+
+    def __init__(self) -> None:
+        """Look for nothing yet."""
+        self._bounded: bool | None = None
+
+    def available(self) -> str | None:
+        """None when bubblewrap is there and may make the namespaces it needs."""
+        program = shutil.which("bwrap")
+        if program is None:
+            return "bubblewrap is not installed"
+        try:
+            answer = _probe(program)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"bubblewrap does not work here: {error}"
+        return None if answer.returncode == 0 else f"bubblewrap does not work here: {answer.stderr.strip()[:300]}"
+
+    def not_isolated(self) -> tuple[str, ...]:
+        """What processes in namespaces share with their host, and what can't be bounded here."""
+        said: tuple[str, ...] = (
+            "The agent runs on the host's own kernel: a flaw in one of the allowed system calls is a way out.",
+            "Programs inside can see how many CPUs and how much memory the host has, and its kernel's version.",
+            "Disk reads of the image and of the agent's folder are not limited in speed.",
+        )
+        if os.geteuid() != 0:
+            said += (
+                "Outside, the agent's processes have your own user id; only namespaces keep them from your files.",
+            )
+        if not self._groups_work():
+            said += (
+                "No control group may be made here: memory is bounded for each process, not for all of them together,",
+                "and CPU time in total only; the number of processes counts with your own on kernels before 5.14.",
+            )
+        return said
+
+    def _groups_work(self) -> bool:
+        if self._bounded is None:
+            group = make_group(f"probe-{secrets.token_hex(4)}", Limits())
+            self._bounded = group is not None
+            if group is not None:
+                group.remove()
+        return self._bounded
+
+    def create(self, spec: SandboxSpec) -> BwrapSandbox:
+        """Start the keeper, have it make the namespaces and the stage, and take its listeners.
+
+        Raises:
+            SandboxError: there is no such image, or the kernel refuses a part. Nothing is left then.
+        """
+        program = shutil.which("bwrap")
+        if program is None:
+            raise SandboxError("bubblewrap is not installed", "sudo apt-get install bubblewrap", "sandbox.no_engine")
+        digest = self.tree_digest(spec.image)
+        if digest is None:
+            raise missing(spec.image)
+        sandbox = BwrapSandbox(spec, sandboxes_folder() / secrets.token_hex(8))
+        try:
+            sandbox.make(trees_folder() / digest, program)
+        except BaseException:
+            sandbox.remove()
+            raise
+        return sandbox
+
+    def reap(self) -> list[str]:
+        """Remove the folders and control groups of dead keepers whose owner is dead, or whose output is old."""
+        removed: list[str] = []
+        for folder in sandboxes_folder().iterdir():
+            state = _read_state(folder)
+            if state is not None and _is_over(state, _read_json(folder / "report")):
+                self.discard(folder.name)
+                removed.append(folder.name)
+        return removed
+
+    def image_digest(self, image: str) -> str | None:
+        """The digest of the tree's ingredients."""
+        digest = self.tree_digest(image)
+        return None if digest is None else f"sha256:{digest}"
+
+    def tree_digest(self, name: str) -> str | None:
+        """The digest of the ingredients of the tree that the name means now."""
+        try:
+            digest = (_names_folder() / file_name(name)).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+        return digest if digest and (trees_folder() / digest).is_dir() else None
+
+    def take_tree(self, name: str, digest: str, tree: Path) -> None:
+        """Write down which tree the name means; the tree itself is used where it is."""
+        path = _names_folder() / file_name(name)
+        scratch = path.with_suffix(f".{secrets.token_hex(4)}")
+        scratch.write_text(digest, encoding="ascii")
+        scratch.replace(path)
+
+    def pull(self, name: str, source: str) -> None:
+        """There is no registry without Docker."""
+        raise SandboxError(
+            f"bubblewrap can't fetch {source}", "build from this machine: --from host", "sandbox.no_image"
+        )
+
+    def find(self, label: str, value: str) -> tuple[Found, ...]:
+        """Sandboxes that carry this label, found among the state folders."""
+        found: list[Found] = []
+        for folder in sandboxes_folder().iterdir():
+            state = _read_state(folder)
+            if state is not None and state["labels"].get(label) == value:
+                found.append(_found(folder, state))
+        return tuple(found)
+
+    def output(self, sandbox_id: str) -> bytes:
+        """The last 64 KiB the keeper wrote down."""
+        try:
+            return (_folder_of(sandbox_id) / "output").read_bytes()[-LAST_OUTPUT_BYTES:]
+        except FileNotFoundError:
+            return b""
+
+    def discard(self, sandbox_id: str) -> None:
+        """End the keeper, and with it all of the sandbox; remove its folder and control groups."""
+        folder = _folder_of(sandbox_id)
+        state = _read_state(folder)
+        if state is None:
+            return
+        end_keeper(state["keeper"])
+        if state["groups"]:
+            group_at(state["groups"]).remove()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_keeper(mark: str) -> None:
+    """SIGKILL to exactly the process the mark names; the kernel then ends bubblewrap and everything in it."""
+    if not mark or owner_is_dead(mark):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(int(mark.partition("-")[0]))
+        try:
+            if not owner_is_dead(mark):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
+
+
+def sandboxes_folder() -> Path:
+    """One folder for each sandbox that exists."""
+    return _below("sandboxes")
+
+
+def _names_folder() -> Path:
+    return _below("images")
+
+
+def _below(name: str) -> Path:
+    folder = state_folder() / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def _folder_of(sandbox_id: str) -> Path:
+    if not sandbox_id.isalnum():
+        raise SandboxError(f"{sandbox_id!r} is no sandbox's id", "use an id that safebox printed", "sandbox.not_there")
+    return sandboxes_folder() / sandbox_id
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return data
+
+
+def _read_state(folder: Path) -> dict[str, Any] | None:
+    return _read_json(folder / "state")
+
+
+def _is_over(state: dict[str, Any], report: dict[str, Any] | None) -> bool:
+    if not state["keeper"] or owner_is_dead(state["keeper"]):
+        if state["until"] is None:
+            return owner_is_dead(state["owner"])
+        ended = (report or {}).get("ended_at") or state["until"]
+        return bool(time.time() > ended + KEEP_SECONDS)
+    return False
+
+
+def _found(folder: Path, state: dict[str, Any]) -> Found:
+    report = _read_json(folder / "report") or {}
+    alive = bool(state["keeper"]) and not owner_is_dead(state["keeper"])
+    return Found(
+        id=folder.name,
+        state="running" if alive and "exit_code" not in report else "exited",
+        exit_code=report.get("exit_code"),
+        started_at=report.get("started_at"),
+        ended_at=report.get("ended_at"),
+        labels=dict(state["labels"]),
+    )
+
+
+def _probe(program: str) -> "subprocess.CompletedProcess[str]":
+    """Make the namespaces once, with nothing in them but this machine's own /usr."""
+    line = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--disable-userns"]
+    line += ["--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    return subprocess.run(line, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
