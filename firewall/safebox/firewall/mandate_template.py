@@ -1,0 +1,56 @@
+"""The mandate file `safebox init` writes: commented, and valid as it is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_TEMPLATE: Final = '''\
+# What this agent may do. A section that is missing grants nothing; so does an empty list.
+# `safebox mandate check safebox.toml` says in plain words what it all means.
+
+[agent]
+name = "{name}"
+command = ["python", "main.py"]    # run in this folder, which the agent can read but not change
+# image = "safebox/base"           # what it runs in
+purpose = "Say in a sentence or two what this agent is for."
+task = """
+Say here what the agent should do now.
+"""
+expires = "30m"                    # after the start: 90s, 30m, 12h, 7d; or a moment: "2030-01-31T12:00:00Z"
+
+[inference]
+models = ["scripted:{name}"]       # "scripted:" plays playbook.toml and is no language model
+tokens = 100000                    # question and answer together, over the whole run
+budget = "1 USD"
+
+# [wallet]
+# chain = "dev"                    # a chain on this machine, without real money; also: sepolia, mainnet
+# budget = "1 ETH"                 # all it may spend, fees included
+# per_transfer = "0.5 ETH"
+# ceiling = "2 ETH"                # what it holds above this goes back to the owner
+# max_fee_per_gas = "100 gwei"
+# [wallet.payees]                  # nobody else can be paid
+# acme = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
+
+# [mail]
+# recipients = ["billing@acme.example"]    # exact addresses; nobody else can be written to
+# per_hour = 20
+# inbox = "inbox"                  # a folder beside this file with the mail it may read
+
+# [compute]
+# provider = "local"
+# images = ["safebox/base"]
+# commands = [["python", "-c", "print(1)"]]    # exact command lines
+# budget = "2 USD"
+# instances = 1                    # at a time
+# max_minutes = 10                 # each
+
+# [lineage]                        # child runs, paid for out of this mandate
+# children = 0
+# depth = 0
+'''
+
+
+def template(name: str) -> str:
+    """A commented `safebox.toml` for an agent of this name."""
+    return _TEMPLATE.format(name=name)
