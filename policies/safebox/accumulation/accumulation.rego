@@ -30,6 +30,8 @@ _address_kept_back if input.run.address == null
 _address_kept_back if {
 	is_string(input.run.address)
 	bare := trim_prefix(lower(input.run.address), "0x")
+	is_string(input.action.args.subject)
+	is_string(input.action.args.body)
 	text := lower(concat(" ", [input.action.args.subject, input.action.args.body]))
 	not contains(text, bare)
 }

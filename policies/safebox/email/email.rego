@@ -59,6 +59,7 @@ _granted if {
 
 _recipients_listed if {
 	is_array(input.action.args.to)
+	is_array(input.facts.recipients)
 	count(input.action.args.to) > 0
 	every address in input.action.args.to {
 		_listed(address)

@@ -117,8 +117,15 @@ test_any_deny_beats_any_hold if {
 		with data.safebox.site.all.deny as {_reason("site.deny")}
 }
 
+test_a_site_rule_about_its_kind_is_asked if {
+	_codes == {"site.deny"} with input as fixtures.email
+		with data.safebox.site.email.deny as {_reason("site.deny")}
+}
+
 test_any_hold_beats_any_allow if {
 	_verdict == "hold" with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+	_codes == {"site.hold"} with input as fixtures.email
 		with data.safebox.site.all.hold as {_reason("site.hold")}
 	_codes == {"site.hold"} with input as fixtures.email
 		with data.safebox.site.email.hold as {_reason("site.hold")}
@@ -160,3 +167,20 @@ test_reasons_are_sorted_by_code if {
 	codes := [reason.code | some reason in data.safebox.main.decision.reasons] with input as document
 	codes == ["main.expired", "rate.denials", "transfer.payee_not_listed"]
 }
+
+test_every_domain_is_heard if {
+	every pair in [
+		[fixtures.email, "/mandate/mail", "email.not_granted"],
+		[fixtures.transfer, "/mandate/wallet", "transfer.not_granted"],
+		[fixtures.compute, "/mandate/compute", "compute.not_granted"],
+		[fixtures.inference, "/mandate/inference", "inference.not_granted"],
+		[fixtures.email, "/facts/rates", "rate.denials"],
+		[fixtures.email, "/facts/self_overlap", "replication.own_payload"],
+		[fixtures.email, "/action/args/body", "accumulation.solicits_funds"],
+	] {
+		changed := json.patch(fixtures.set(pair[0], pair[1], null), [_no_recipients | pair[1] == "/action/args/body"])
+		pair[2] in _codes with input as changed
+	}
+}
+
+_no_recipients := {"op": "replace", "path": "/facts/recipients", "value": null}

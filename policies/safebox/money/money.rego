@@ -19,6 +19,7 @@ at_most(amount, cap) if {
 # description: Holds when the action is priced, charges this rail, and every charge fits what is left of its line.
 covered(rail) if {
 	input.facts.money.priced == true
+	is_array(input.facts.money.charges)
 	some charge in input.facts.money.charges
 	charge.rail == rail
 	every one in input.facts.money.charges {
@@ -30,6 +31,7 @@ covered(rail) if {
 # title: Charged for
 # description: Holds when this rail is charged at least this amount.
 charged_for(rail, amount) if {
+	is_array(input.facts.money.charges)
 	some charge in input.facts.money.charges
 	charge.rail == rail
 	is_string(charge.asset)

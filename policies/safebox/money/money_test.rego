@@ -72,10 +72,13 @@ test_an_action_without_charges_is_not_covered if {
 }
 
 test_a_charge_covers_what_it_charges_for if {
-	money.charged_for("wallet", fixtures.amount("ETH", 421000)) with input as fixtures.transfer
-	not money.charged_for("wallet", fixtures.amount("ETH", 421001)) with input as fixtures.transfer
-	not money.charged_for("wallet", fixtures.amount("USD", 1)) with input as fixtures.transfer
-	not money.charged_for("compute", fixtures.amount("ETH", 1)) with input as fixtures.transfer
+	all := fixtures.amount("ETH", 421000)
+	more := fixtures.amount("ETH", 421001)
+	other := fixtures.amount("USD", 1)
+	money.charged_for("wallet", all) with input as fixtures.transfer
+	not money.charged_for("wallet", more) with input as fixtures.transfer
+	not money.charged_for("wallet", other) with input as fixtures.transfer
+	not money.charged_for("compute", all) with input as fixtures.transfer
 }
 
 _with_letter := sprintf("%sx", [substring(fixtures.units(5), 0, 77)])

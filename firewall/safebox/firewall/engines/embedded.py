@@ -22,7 +22,7 @@ ENTRYPOINT: Final = "data.safebox.main.decision"
 INPUT_BYTES_MAX: Final = 16_777_216
 """Above the largest request of any gateway; while the machine reads it (2 ms a megabyte) nothing else runs."""
 _UNDEFINED: Final = '"<undefined>"'
-_PANICS: Final = "pyo3_runtime"
+PANICS: Final = "pyo3_runtime"
 """The module of `PanicException`, which can't be imported and is no `Exception`."""
 
 
@@ -71,7 +71,7 @@ class EmbeddedEngine:
         except RuntimeError as error:
             raise PolicyUnavailable(f"policy failed: {first_line(error)}", kind="error") from error
         except BaseException as panic:
-            if type(panic).__module__ != _PANICS:
+            if type(panic).__module__ != PANICS:
                 raise
             self._machine = self._fresh_machine()
             raise PolicyUnavailable(f"policy engine panicked: {first_line(panic)}", kind="panic") from panic
@@ -93,7 +93,7 @@ def _compile(bundle: Bundle) -> Program:
     except RuntimeError as error:
         raise PolicyUnavailable(f"the policy does not compile: {first_line(error)}", kind="broken") from error
     except BaseException as panic:
-        if type(panic).__module__ != _PANICS:
+        if type(panic).__module__ != PANICS:
             raise
         raise PolicyUnavailable(f"the policy compiler panicked: {first_line(panic)}", kind="panic") from panic
 
