@@ -50,14 +50,28 @@ test_a_missing_comparison_is_denied if {
 	}
 }
 
+test_a_payload_that_was_only_partly_compared_is_denied if {
+	every document in [fixtures.email, fixtures.compute] {
+		partly := object.union(document.facts.self_overlap, {"truncated": true})
+		"replication.own_payload" in _denied with input as fixtures.set(document, "/facts/self_overlap", partly)
+	}
+}
+
 test_a_missing_search_for_secrets_is_denied if {
 	every document in [fixtures.email, fixtures.compute, fixtures.inference] {
-		every path in ["/facts/self_overlap", "/facts/self_overlap/secrets"] {
-			every changed in fixtures.broken(document, path) {
-				"replication.secret_leaves" in _denied with input as changed
-			}
+		every changed in fixtures.broken(document, "/facts/self_overlap/secrets") {
+			"replication.secret_leaves" in _denied with input as changed
 		}
+		without := fixtures.broken(document, "/facts/self_overlap")[0]
+		"replication.secret_leaves" in _denied with input as without
 	}
+	every document in [fixtures.email, fixtures.compute] {
+		"replication.secret_leaves" in _denied with input as fixtures.set(document, "/facts/self_overlap", null)
+	}
+}
+
+test_a_prompt_that_was_not_searched_goes_to_its_listed_model if {
+	count(_denied) == 0 with input as fixtures.set(fixtures.inference, "/facts/self_overlap", null)
 }
 
 test_a_computer_without_input_needs_no_comparison if {
