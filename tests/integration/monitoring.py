@@ -127,7 +127,7 @@ def _program(command: Sequence[str], ready: str, log: Path) -> Generator[None]:
 
 
 def _is_ready(process: subprocess.Popen[bytes], url: str) -> bool | None:
-    assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+    assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
     try:
         return bool(_get(url))
     except (urllib.error.URLError, ConnectionError):
