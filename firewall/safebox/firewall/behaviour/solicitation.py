@@ -1,0 +1,32 @@
+"""Whether a text tells where money can be sent to the run."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from safebox.firewall.behaviour.tokens import normalise
+from safebox.firewall.behaviour.unwrap import Unwrapped, unwrap
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
+_NOT_ALPHANUMERIC: Final = bytes(byte for byte in range(256) if not chr(byte).isalnum() or byte > 127)  # noqa: PLR2004
+
+
+def carries_address(payload: bytes | Unwrapped, address: str) -> bool:
+    """Whether the run's own wallet address is in the payload: in any case, spaced, punctuated, encoded or backwards.
+
+    Fails closed: true when some of the payload was not looked at.
+
+    Raises:
+        ValueError: if the address isn't `0x` and 40 hex digits.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("not an address: 0x and 40 hex digits are wanted")
+    unwrapped = unwrap(payload) if isinstance(payload, bytes) else payload
+    digits = address[2:].lower().encode()
+    raw = bytes.fromhex(address[2:])
+    return unwrapped.truncated or any(
+        raw in layer or digits in text or digits[::-1] in text
+        for layer in unwrapped.layers
+        for text in (normalise(layer).translate(None, _NOT_ALPHANUMERIC),)
+    )

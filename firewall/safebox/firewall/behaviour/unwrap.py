@@ -1,0 +1,93 @@
+"""The texts a payload carries: decodes, inflates and unpacks it, layer by layer, under a bound on the whole work."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from typing import Final, NamedTuple
+
+from safebox.firewall.behaviour.containers import members
+from safebox.firewall.behaviour.encodings import decoded, is_text
+from safebox.firewall.behaviour.work import DEPTH_MAX, Purse
+
+PAYLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
+"""A longer payload is looked at up to here and reported as truncated."""
+_NOISE_BYTES_MIN: Final = 256
+"""Shorter pieces are hashes, signatures and identifiers, or words misread as base64."""
+_NOISE_ENTROPY: Final = 6.8
+"""256 random bytes have 7.2 bits each, longer noise more; English misread as base64 stays under 5.7."""
+_STRINGS: Final = re.compile(rb"[\t-\r -~]{16,}")
+
+
+class Unwrapped(NamedTuple):
+    """What a payload turned out to hold.
+
+    Attributes:
+        layers: the payload itself and everything found in it, outermost first, each once.
+        opaque: bytes of noise (encrypted, or compressed in an unknown way) that nothing could be made of.
+        truncated: some of it was not looked at; policy must treat this as a deny.
+    """
+
+    layers: tuple[bytes, ...]
+    opaque: int
+    truncated: bool
+
+
+def unwrap(payload: bytes) -> Unwrapped:
+    """Take a payload apart.
+
+    Fails closed: past any bound the answer is `truncated`.
+    """
+    purse = Purse()
+    purse.truncated = len(payload) > PAYLOAD_BYTES_MAX
+    found = _Found(purse)
+    found.add(payload[:PAYLOAD_BYTES_MAX], 0)
+    while found.waiting:
+        blob, depth = found.waiting.pop(0)
+        found.opaque += _open(blob, depth, found, purse)
+    return Unwrapped(tuple(found.layers), found.opaque, purse.truncated)
+
+
+class _Found:
+    """Layers already seen, by digest, and those not opened yet."""
+
+    def __init__(self, purse: Purse) -> None:
+        self.layers: list[bytes] = []
+        self.waiting: list[tuple[bytes, int]] = []
+        self.opaque = 0
+        self._purse = purse
+        self._seen: set[bytes] = set()
+
+    def add(self, blob: bytes, depth: int) -> None:
+        digest = hashlib.blake2b(blob, digest_size=16).digest()
+        if digest in self._seen:
+            return
+        self._seen.add(digest)
+        self._purse.layers -= 1
+        if self._purse.layers < 0 or depth > DEPTH_MAX:
+            self._purse.truncated = True
+            return
+        self.layers.append(blob)
+        self.waiting.append((blob, depth))
+
+
+def _open(blob: bytes, depth: int, found: _Found, purse: Purse) -> int:
+    """Add what is in `blob`; how many bytes of it stay unexplained noise."""
+    explained = 0
+    for member in members(blob, purse):
+        explained += member.end - member.start
+        found.add(member.content, depth + 1)
+    flat = blob.replace(b"\x00", b"") if b"\x00" in blob else blob
+    text = is_text(flat)
+    for inner in decoded(flat if text else b"\n".join(_STRINGS.findall(blob)), purse):
+        found.add(inner, depth + 1)
+    rest = len(blob) - explained
+    return rest if not text and rest >= _NOISE_BYTES_MIN and _entropy(blob) >= _NOISE_ENTROPY else 0
+
+
+def _entropy(blob: bytes) -> float:
+    """Shannon entropy of the bytes, in bits each."""
+    size = len(blob)
+    return sum(-count / size * math.log2(count / size) for count in Counter(blob).values())
