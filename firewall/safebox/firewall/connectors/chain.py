@@ -1,0 +1,275 @@
+"""The chain connector: quotes, signs and sends native transfers over Ethereum JSON-RPC, and reads balances.
+
+What is signed is exactly the plan that was decided and recorded: chain id, nonce, payee, amount, gas and fees. From the
+signature on nothing is ever taken back: a payment that got no clear answer is unknown until its nonce is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any, Final
+
+from safebox.firewall.connectors.broadcast import Broadcaster
+from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, transfer_gas
+from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable
+from safebox.firewall.connectors.transaction import TRANSFER_GAS, Payment, as_plan, from_plan, lookalike, sign
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.arguments import MoveFunds, Transfer
+from safebox.firewall.core.mandate import ACCOUNT_WALLET
+from safebox.firewall.core.money import Amount, encode_amount, format_units
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
+from safebox.firewall.keystore import OWNER, Keystore
+from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
+
+RECEIPT_SECONDS: Final = 60
+"""Five blocks of the main network: after that the payment is reported as unknown, with its hash."""
+_NOTHING: Final = {"nothing": True}
+"""The plan of a sweep that finds no more than its own fee."""
+
+
+class ChainConnector:
+    """Moves native money on one chain.
+
+    Quotes of one wallet must not overlap with its payments: the nonce in a plan is good for the next payment only.
+
+    Args:
+        url: the node's http or https URL.
+        chain_id: the only chain ever signed for.
+        keystore: signs.
+        receipt_seconds: how long to wait for a receipt.
+        confirmations: how many blocks must hold a payment, its own included, until it counts as done.
+    """
+
+    name = "chain"
+
+    def __init__(
+        self,
+        url: str,
+        chain_id: int,
+        keystore: Keystore,
+        *,
+        receipt_seconds: int = RECEIPT_SECONDS,
+        confirmations: int = 1,
+    ) -> None:
+        self._node = Node(url)
+        self._chain_id = chain_id
+        self._keystore = keystore
+        self._broadcaster = Broadcaster(self._node, receipt_seconds, confirmations)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def quote(self, action: Action, run: RunView) -> Quote:
+        """Learn fees, nonce, balance and payee, and plan the payment.
+
+        Raises:
+            CallerError: The nonce, fee or payee asked for can't work.
+            FactsUnavailable: The node didn't tell.
+        """
+        try:
+            match action.args:
+                case Transfer():
+                    return await self._quote_transfer(action.args, run)
+                case MoveFunds():
+                    return await self._quote_funding(action, action.args, run)
+                case _:
+                    return Quote(facts={"wallet": await self._wallet(run)})
+        except (NodeUnavailable, NodeRefused) as error:
+            raise FactsUnavailable(f"the chain could not be asked: {error}") from error
+
+    async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
+        """Sign and send the planned payment, or read the balance.
+
+        Raises:
+            EffectError: Nothing was signed.
+        """
+        if plan == _NOTHING:
+            return Outcome(status="done", result={"moved": "0"})
+        if not isinstance(action.args, Transfer | MoveFunds):
+            return await self._balance(run)
+        payment = self._planned(action, run, plan)
+        async with self._locks[payment.sender]:
+            await self._preflight(payment)
+            return await self._broadcaster.send(payment, sign(payment, self._keystore))
+
+    async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
+        """Find out by its hash what became of a planned payment; nothing is sent.
+
+        Raises:
+            EffectError: The chain can't be asked now.
+        """
+        if not isinstance(action.args, Transfer | MoveFunds) or plan == _NOTHING:
+            return Outcome(status="failed", detail="nothing was to be paid")
+        payment = self._planned(action, run, plan)
+        try:
+            return await self._broadcaster.look(payment, sign(payment, self._keystore))
+        except (NodeUnavailable, NodeRefused) as error:
+            raise EffectError(f"the chain can't be asked: {error}", unknown=True) from error
+
+    async def healthy(self) -> bool:
+        """Whether the node answers and is on the configured chain."""
+        try:
+            return await self._node.quantity("eth_chainId") == self._chain_id
+        except (NodeUnavailable, NodeRefused):
+            return False
+
+    async def close(self) -> None:
+        """Close the connections to the node."""
+        await self._node.close()
+
+    async def forward(self, payload: bytes) -> bytes:
+        """Pass a JSON-RPC read on to the node, byte for byte; what may be read is for the gateway to say.
+
+        Raises:
+            EffectError: The node gave no usable answer.
+        """
+        try:
+            return await self._node.forward(payload)
+        except NodeUnavailable as error:
+            raise EffectError(f"the chain could not be asked: {error}") from error
+
+    async def _quote_transfer(self, args: Transfer, run: RunView) -> Quote:
+        wallet = run.mandate.wallet
+        code, facts = await asyncio.gather(has_code(self._node, args.to), self._wallet(run))
+        payee = payee_facts(args.to, run, is_contract=code)
+        if run.address is None:
+            return Quote(charges=(Charge(ACCOUNT_WALLET, args.amount),), facts={"payee": payee, "wallet": facts})
+        if args.nonce is not None and args.nonce != facts["nonce"]:
+            raise CallerError(f"nonce {args.nonce} is not the next one ({facts['nonce']})")
+        offer = await fees(
+            self._node,
+            asked=_units(args.max_fee_per_gas),
+            tip=_units(args.max_priority_fee_per_gas),
+            cap=_units(wallet.max_fee_per_gas) if wallet is not None else None,
+        )
+        gas = args.gas
+        if gas is None:
+            gas = await transfer_gas(self._node, run.address, args.to, args.amount.units, has_code=code)
+        payment = self._payment(run.id, run.address, facts["nonce"], args.to, args.amount, gas, offer)
+        return Quote(
+            charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
+            facts={"payee": payee, "wallet": facts},
+            plan=as_plan(payment),
+        )
+
+    async def _quote_funding(self, action: Action, args: MoveFunds, run: RunView) -> Quote:
+        signer = OWNER if action.tool == "wallet.fund" else run.id
+        sender = self._keystore.owner_address if signer == OWNER else run.address
+        if sender is None:
+            raise CallerError("this run has no wallet")
+        facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
+        nonce = await self._nonce(sender)
+        amount = args.amount
+        if amount is None:
+            left = await self._node.quantity("eth_getBalance", sender, "latest") - TRANSFER_GAS * offer.most
+            if signer == OWNER:
+                raise CallerError("funding needs an amount")
+            if left <= 0:
+                return Quote(facts={"wallet": facts}, plan=dict(_NOTHING))
+            amount = Amount(left, "ETH")
+        payment = self._payment(signer, sender, nonce, args.to, amount, TRANSFER_GAS, offer)
+        _worst(payment)
+        return Quote(facts={"wallet": facts}, plan=as_plan(payment))
+
+    def _payment(self, signer: str, sender: str, nonce: int, to: str, value: Amount, gas: int, offer: Fees) -> Payment:
+        return Payment(
+            signer=signer,
+            sender=sender,
+            chain_id=self._chain_id,
+            nonce=nonce,
+            to=to,
+            value=value,
+            gas=gas,
+            max_fee_per_gas=_amount(offer.most),
+            max_priority_fee_per_gas=_amount(offer.tip),
+        )
+
+    def _planned(self, action: Action, run: RunView, plan: dict[str, Any]) -> Payment:
+        """Read the plan back and hold it against the action it was made for."""
+        payment = from_plan(plan)
+        signer = OWNER if action.tool == "wallet.fund" else run.id
+        if signer != OWNER:
+            self._keystore.create_for_run(signer)
+        sender = self._keystore.address_of(signer)
+        amount = action.args.amount
+        fits = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
+        if not fits or payment.to != action.args.to or (amount is not None and payment.value != amount):
+            raise EffectError("the plan is not for this action")
+        return payment
+
+    async def _preflight(self, payment: Payment) -> None:
+        """See once more, before the signature, that the payment can succeed."""
+        try:
+            chain_id, nonce, balance, base = await asyncio.gather(
+                self._node.quantity("eth_chainId"),
+                self._nonce(payment.sender),
+                self._node.quantity("eth_getBalance", payment.sender, "latest"),
+                base_fee(self._node),
+            )
+        except (NodeUnavailable, NodeRefused) as error:
+            raise EffectError(f"the chain could not be asked; nothing was signed: {error}") from error
+        if chain_id != payment.chain_id:
+            raise EffectError(f"the node is on chain {chain_id}, not {payment.chain_id}; nothing was signed")
+        if nonce != payment.nonce:
+            raise EffectError("another payment of this wallet came first; nothing was signed, ask again")
+        if balance < payment.worst.units:
+            raise EffectError("the wallet holds less than the payment and its highest fee; nothing was signed")
+        if base > payment.max_fee_per_gas.units:
+            raise EffectError("the network's fee is above the highest fee offered; nothing was signed")
+
+    async def _balance(self, run: RunView) -> Outcome:
+        if run.address is None:
+            raise EffectError("this run has no wallet")
+        try:
+            balance = await self._node.quantity("eth_getBalance", run.address, "latest")
+        except (NodeUnavailable, NodeRefused) as error:
+            raise EffectError(f"the chain could not be asked: {error}") from error
+        text = format_units(balance, "ETH")
+        return Outcome(status="done", result={"address": run.address, "balance": str(balance), "balance_text": text})
+
+    async def _nonce(self, address: str) -> int:
+        return await self._node.quantity("eth_getTransactionCount", address, "pending")
+
+    async def _wallet(self, run: RunView) -> dict[str, Any]:
+        """`facts.wallet`: what the chain says about the run's address."""
+        chain_id = await self._node.quantity("eth_chainId")
+        facts: dict[str, Any] = {"balance": None, "over_ceiling": None, "nonce": None}
+        if run.address is not None:
+            balance, nonce = await asyncio.gather(
+                self._node.quantity("eth_getBalance", run.address, "latest"), self._nonce(run.address)
+            )
+            ceiling = run.mandate.wallet.ceiling if run.mandate.wallet is not None else None
+            over = None if ceiling is None else balance > ceiling.units
+            facts = {"balance": encode_amount(_amount(balance)), "over_ceiling": over, "nonce": nonce}
+        return {**facts, "chain_id": chain_id, "owner": self._keystore.owner_address}
+
+
+def payee_facts(to: str, run: RunView, *, is_contract: bool | None) -> dict[str, Any]:
+    """`facts.payee`: who an address is to this run's mandate."""
+    payees = run.mandate.wallet.payees if run.mandate.wallet is not None else {}
+    name = next((name for name, address in payees.items() if address == to), None)
+    return {
+        "address": to,
+        "name": name,
+        "listed": name is not None,
+        "lookalike": lookalike(to, payees) if name is None else None,
+        "is_contract": is_contract,
+        "self": to == run.address,
+    }
+
+
+def _units(amount: Amount | None) -> int | None:
+    return None if amount is None else amount.units
+
+
+def _amount(units: int) -> Amount:
+    try:
+        return Amount(units, "ETH")
+    except ValueError as error:
+        raise FactsUnavailable("the node named an impossible amount") from error
+
+
+def _worst(payment: Payment) -> Amount:
+    try:
+        return payment.worst
+    except ValueError as error:
+        raise CallerError("the amount and its fee are more than there can be") from error

@@ -1,0 +1,295 @@
+"""The compute connector: rents containers by the minute from a provider.
+
+A lease is charged in full when it starts and settled by the started minutes when it is stopped, or seen to have ended.
+An agent knows an instance by the id of the action that started it; the provider knows it by run and that id, so no run
+can name another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from safebox.firewall.connectors.leases import Lease, LeaseBook
+from safebox.firewall.connectors.prices import SECONDS_PER_MINUTE, ImagePrice, compute_charge, minutes_of
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.arguments import Instance, StartCompute
+from safebox.firewall.core.money import Amount, encode_amount
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, SandboxError
+from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
+
+OUTPUT_CHARACTERS_MAX = 64 * 1024
+_UNAVAILABLE = (SandboxError, OSError)
+
+
+class InstanceView(Protocol):
+    """What a provider says about one container. `seconds` is how long it has run or ran, rounded up."""
+
+    @property
+    def state(self) -> Literal["running", "exited", "stopped"]:
+        """Whether it runs, ended by itself, or was stopped (by request or at the end of its time)."""
+        ...
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, once it has ended."""
+        ...
+
+    @property
+    def output(self) -> str:
+        """The last 64 KiB of what it wrote."""
+        ...
+
+    @property
+    def seconds(self) -> int:
+        """How long it has run, or ran."""
+        ...
+
+
+class ComputeProvider(Protocol):
+    """Runs containers. Every method blocks; failures are `SandboxError` or `OSError`."""
+
+    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+        """Start a container that is stopped after `seconds`; `input` is its /job/input. Returns the provider's id."""
+        ...
+
+    def status(self, instance: str) -> InstanceView:
+        """Say how a container is, by the provider's id."""
+        ...
+
+    def stop(self, instance: str) -> None:
+        """Stop a container; one that has ended stays as it is."""
+        ...
+
+    def find(self, reference: str) -> str | None:
+        """The provider's id of the container with this reference."""
+        ...
+
+    def image_digest(self, image: str) -> str | None:
+        """The digest of an image that can be started, or None."""
+        ...
+
+
+class ComputeConnector:
+    """Rents containers.
+
+    Args:
+        provider: runs them.
+        prices: micro-USD by image; an image without a price can't be rented.
+        leases: where leases are kept.
+    """
+
+    name = "compute"
+
+    def __init__(self, provider: ComputeProvider, prices: dict[str, ImagePrice], leases: LeaseBook) -> None:
+        self._provider = provider
+        self._prices = dict(prices)
+        self._leases = leases
+        self._settling = asyncio.Lock()
+
+    async def quote(self, action: Action, run: RunView) -> Quote:
+        """Price a lease, and count what already runs.
+
+        Raises:
+            CallerError: The instance is not this run's.
+            FactsUnavailable: The provider can't be asked.
+        """
+        args = action.args
+        if isinstance(args, Instance):
+            self._lease(run, args.instance)
+            return Quote()
+        if not isinstance(args, StartCompute):
+            raise CallerError("not something to rent")
+        price = self._prices.get(args.image)
+        try:
+            digest = await asyncio.to_thread(self._provider.image_digest, args.image)
+            running = await self._running(run)
+        except (*_UNAVAILABLE, EffectError) as error:
+            raise FactsUnavailable(f"the compute provider can't be asked: {error}") from error
+        facts: dict[str, Any] = {"image_digest": digest, "price_per_minute": None, "running": running}
+        if price is None:
+            return Quote(facts={"compute": facts})
+        facts["price_per_minute"] = encode_amount(Amount(price.per_minute, "USD"))
+        charged = price.cost(args.minutes)
+        plan = {"per_minute": price.per_minute, "minimum": price.minimum, "charged": charged, "digest": digest}
+        return Quote(charges=(compute_charge(charged),), facts={"compute": facts}, plan=plan)
+
+    async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
+        """Start, look at or stop a container.
+
+        Raises:
+            EffectError: It wasn't done, or (`unknown`) it may have been.
+        """
+        match action.args:
+            case StartCompute():
+                return await self._start(action, action.args, run, plan)
+            case Instance(instance=instance) if action.tool == "compute.stop":
+                return await self.release(run, instance, by=action.id)
+            case _:
+                return await self._status(action, run)
+
+    async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
+        """Look for the container a start may have left, or for the settlement a stop may have made.
+
+        Raises:
+            EffectError: The provider can't be asked now.
+        """
+        if isinstance(action.args, StartCompute):
+            lease = self._leases.find(run.id, action.id)
+            if lease is None:
+                return Outcome(status="failed", detail="never started")
+            return await self._found(lease)
+        lease = self._lease(run, action.args.instance)
+        if lease.settled_by == action.id:
+            return _settlement(lease)
+        if action.tool == "compute.stop":
+            return await self.release(run, lease.instance, by=action.id)
+        return Outcome(status="failed", detail="a read that was cut short")
+
+    async def release(self, run: RunView, instance: str, *, by: str) -> Outcome:
+        """Stop a container and settle its lease; `by` names the action that does it, once for all.
+
+        Raises:
+            EffectError: The provider can't be asked; nothing was settled.
+        """
+        lease = self._lease(run, instance)
+        try:
+            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            if found is not None:
+                await asyncio.to_thread(self._provider.stop, found)
+            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+        except _UNAVAILABLE as error:
+            raise EffectError(f"the compute provider can't be asked: {error}", unknown=True) from error
+        return _settlement(await self._settle(lease, view, by), by=by)
+
+    def open_instances(self, run: str) -> list[str]:
+        """The instances of a run whose leases are not settled: what is left to release when it ends.
+
+        Raises:
+            EffectError: A lease can't be read.
+        """
+        return [lease.instance for lease in self._leases.open_ones(run)]
+
+    async def healthy(self) -> bool:
+        """Whether the provider answers."""
+        try:
+            await asyncio.to_thread(self._provider.find, "safebox.health")
+        except _UNAVAILABLE:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Do nothing: the provider is not ours to close."""
+
+    async def _start(self, action: Action, args: StartCompute, run: RunView, plan: dict[str, Any]) -> Outcome:
+        if "charged" not in plan:
+            raise EffectError("the image has no price")
+        price = ImagePrice(int(plan["per_minute"]), int(plan["minimum"]))
+        lease = Lease(
+            run=run.id,
+            instance=action.id,
+            image=args.image,
+            minutes=args.minutes,
+            price=price,
+            charged=int(plan["charged"]),
+        )
+        if await asyncio.to_thread(self._digest, args.image) != plan["digest"]:
+            raise EffectError("the image is not the one that was decided")
+        await asyncio.to_thread(self._leases.put, lease)
+        try:
+            await asyncio.to_thread(self._launch, lease, args)
+        except _UNAVAILABLE as error:
+            return await self._found(lease, f"the compute provider failed: {error}")
+        return _started(lease)
+
+    def _launch(self, lease: Lease, args: StartCompute) -> None:
+        self._provider.start(
+            reference=lease.reference,
+            image=args.image,
+            command=args.command,
+            input=args.input,
+            seconds=args.minutes * SECONDS_PER_MINUTE,
+        )
+
+    def _digest(self, image: str) -> str | None:
+        try:
+            return self._provider.image_digest(image)
+        except _UNAVAILABLE as error:
+            raise EffectError(f"the compute provider can't be asked: {error}") from error
+
+    async def _found(self, lease: Lease, failure: str = "never started") -> Outcome:
+        """What became of a start that got no clear answer."""
+        try:
+            found = await asyncio.to_thread(self._provider.find, lease.reference)
+        except _UNAVAILABLE as error:
+            raise EffectError(f"{failure}; the provider can't be asked", unknown=True) from error
+        if found is not None:
+            return _started(lease)
+        self._leases.remove(lease)
+        return Outcome(status="failed", detail=failure)
+
+    async def _status(self, action: Action, run: RunView) -> Outcome:
+        lease = self._lease(run, action.args.instance)
+        try:
+            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+        except _UNAVAILABLE as error:
+            raise EffectError(f"the compute provider can't be asked: {error}") from error
+        state = "stopped" if view is None else view.state
+        refunds: tuple[Charge, ...] = ()
+        if state != "running" and lease.settled_by is None:
+            settled = await self._settle(lease, view, action.id)
+            refunds = _settlement(settled, by=action.id).refunds
+        result = {
+            "instance": lease.instance,
+            "state": state,
+            "exit_code": None if view is None else view.exit_code,
+            "output": "" if view is None else view.output[-OUTPUT_CHARACTERS_MAX:],
+        }
+        return Outcome(status="done", result=result, refunds=refunds)
+
+    async def _settle(self, lease: Lease, view: InstanceView | None, by: str) -> Lease:
+        """Mark a lease as settled, unless it already is; without a view the whole lease was used."""
+        async with self._settling:
+            current = self._leases.find(lease.run, lease.instance) or lease
+            if current.settled_by is not None:
+                return current
+            used = lease.charged if view is None else lease.price.cost(minutes_of(view.seconds))
+            refund = max(0, lease.charged - used)
+            settled = msgspec.structs.replace(lease, settled_by=by, refund=refund)
+            await asyncio.to_thread(self._leases.put, settled)
+            return settled
+
+    async def _running(self, run: RunView) -> int:
+        """Open leases whose containers run, or can't be shown not to."""
+        count = 0
+        for lease in await asyncio.to_thread(self._leases.open_ones, run.id):
+            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+            count += view is None or view.state == "running"
+        return count
+
+    def _lease(self, run: RunView, instance: str) -> Lease:
+        lease = self._leases.find(run.id, instance)
+        if lease is None:
+            raise CallerError(f"this run has no instance {instance[:80]!r}")
+        return lease
+
+
+def _started(lease: Lease) -> Outcome:
+    result = {
+        "instance": lease.instance,
+        "price_per_minute": str(Amount(lease.price.per_minute, "USD")),
+        "lease_minutes": lease.minutes,
+    }
+    return Outcome(status="done", charges=(compute_charge(lease.charged),), result=result)
+
+
+def _settlement(lease: Lease, *, by: str | None = None) -> Outcome:
+    """Tell what a lease cost; only the action that settled it brings the refund."""
+    charged = str(Amount(lease.charged - lease.refund, "USD"))
+    mine = lease.refund and (by is None or lease.settled_by == by)
+    refunds = (compute_charge(lease.refund),) if mine else ()
+    return Outcome(status="done", result={"instance": lease.instance, "charged": charged}, refunds=refunds)

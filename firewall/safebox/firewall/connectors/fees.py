@@ -1,0 +1,81 @@
+"""What a payment would cost: gas, fees and nonce as the node tells them, under the mandate's cap."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, cast
+
+from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, data, quantity
+from safebox.firewall.connectors.transaction import TRANSFER_GAS
+from safebox.firewall.core.arguments import GAS_MAX
+from safebox.firewall.errors import CallerError
+
+HEADROOM: Final = 2
+"""Twice the base fee stays enough for six full blocks in a row (each raises it by an eighth, EIP-1559)."""
+
+
+class Fees:
+    """Wei per unit of gas: the most that is paid, and the tip in it."""
+
+    __slots__ = ("base", "most", "tip")
+
+    def __init__(self, base: int, most: int, tip: int) -> None:
+        self.base = base
+        self.most = most
+        self.tip = tip
+
+
+async def fees(node: Node, *, asked: int | None = None, tip: int | None = None, cap: int | None = None) -> Fees:
+    """Ask the node for fees; what the agent asked for goes first, and the cap bounds what is chosen for it.
+
+    Raises:
+        CallerError: The tip asked for is above the fee asked for.
+        NodeUnavailable: There was no usable answer.
+        NodeRefused: The node knows no fees.
+    """
+    base, suggested = await asyncio.gather(base_fee(node), node.quantity("eth_maxPriorityFeePerGas"))
+    chosen = HEADROOM * base + (suggested if tip is None else tip)
+    most = asked if asked is not None else (chosen if cap is None else min(chosen, cap))
+    if tip is not None and tip > most:
+        raise CallerError("max_priority_fee_per_gas is above the highest fee per gas")
+    return Fees(base, most, min(suggested, most) if tip is None else tip)
+
+
+async def base_fee(node: Node) -> int:
+    """The next block's base fee in wei (EIP-1559).
+
+    Raises:
+        NodeUnavailable: There was no usable answer.
+        NodeRefused: The node knows none.
+    """
+    history: object = await node.call("eth_feeHistory", "0x1", "latest", [])
+    listed: object = cast("dict[str, object]", history).get("baseFeePerGas") if isinstance(history, dict) else None
+    if not isinstance(listed, list) or not listed:
+        raise NodeUnavailable("the node's fee history has no base fee")
+    return quantity(cast("list[object]", listed)[-1])
+
+
+async def transfer_gas(node: Node, sender: str, to: str, value: int, *, has_code: bool) -> int:
+    """The gas limit of a native transfer; for a payee with code, the node's estimate and a fifth more.
+
+    Raises:
+        CallerError: The payee would refuse the payment.
+        NodeUnavailable: There was no usable answer.
+    """
+    if not has_code:
+        return TRANSFER_GAS
+    try:
+        estimate = await node.quantity("eth_estimateGas", {"from": sender, "to": to, "value": hex(value)})
+    except NodeRefused as error:
+        raise CallerError(f"the payment would fail: {error}") from error
+    return min(estimate * 6 // 5, GAS_MAX)
+
+
+async def has_code(node: Node, address: str) -> bool:
+    """Whether there is code at an address: a contract, or an account that delegates (EIP-7702).
+
+    Raises:
+        NodeUnavailable: There was no usable answer.
+        NodeRefused: The node does not say.
+    """
+    return bool(data(await node.call("eth_getCode", address, "latest")))

@@ -1,0 +1,149 @@
+"""A JSON-RPC client for one Ethereum node: bounded in time and size, exact numbers, no address in any error.
+
+A node's URL often carries an API key, so no message repeats it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from safebox.firewall.errors import ConfigError
+
+TIMEOUT_SECONDS: Final = 10
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""A block with all its transactions is about a megabyte."""
+_QUANTITY: Final = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII | re.IGNORECASE)
+_DATA: Final = re.compile(r"0x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
+
+
+class NodeUnavailable(Exception):
+    """The node did not answer, or not in JSON-RPC."""
+
+
+class NodeRefused(Exception):
+    """The node answered with an error."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: int
+    message: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    id: int
+    result: Any = None
+    error: _Error | None = None
+
+
+class Node:
+    """One Ethereum node.
+
+    Raises:
+        ConfigError: `url` is no http or https URL.
+    """
+
+    def __init__(self, url: str, *, timeout: int = TIMEOUT_SECONDS) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ConfigError("the chain's address is no http or https URL", remedy="write http://host:port")
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+        self._numbers = itertools.count(1)
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """Ask the node.
+
+        Raises:
+            NodeUnavailable: There was no usable answer.
+            NodeRefused: It answered with an error.
+        """
+        number = next(self._numbers)
+        request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        content = await self.forward(msgspec.json.encode(request))
+        try:
+            answer = msgspec.json.decode(content, type=_Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NodeUnavailable("the node's answer is not JSON-RPC") from error
+        if answer.id != number:
+            raise NodeUnavailable("the node answered another question")
+        if answer.error is not None:
+            raise NodeRefused(answer.error.code, answer.error.message[:300])
+        return answer.result
+
+    async def quantity(self, method: str, *params: Any) -> int:
+        """Ask for a number.
+
+        Raises:
+            NodeUnavailable: There was no usable answer.
+            NodeRefused: It answered with an error.
+        """
+        return quantity(await self.call(method, *params))
+
+    async def forward(self, payload: bytes) -> bytes:
+        """Pass a request on byte for byte and return the answer byte for byte.
+
+        Raises:
+            NodeUnavailable: No answer in time, a redirect, an HTTP error without JSON, or an answer that is too long.
+        """
+        session = self._open()
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with session.post(self._url, data=payload, headers=headers, allow_redirects=False) as response:
+                content = await _bounded(response)
+                if response.content_type != "application/json":
+                    raise NodeUnavailable(f"the node answered HTTP {response.status} without JSON")
+                return content
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NodeUnavailable(f"the node did not answer ({type(error).__name__})") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False)
+        return self._session
+
+
+def quantity(value: object) -> int:
+    """Read a JSON-RPC quantity.
+
+    Raises:
+        NodeUnavailable: It is none.
+    """
+    if not isinstance(value, str) or _QUANTITY.fullmatch(value) is None:
+        raise NodeUnavailable("the node answered with something that is no number")
+    return int(value, 16)
+
+
+def data(value: object) -> bytes:
+    """Read JSON-RPC bytes.
+
+    Raises:
+        NodeUnavailable: They are none.
+    """
+    if not isinstance(value, str) or _DATA.fullmatch(value) is None:
+        raise NodeUnavailable("the node answered with something that is no data")
+    return bytes.fromhex(value[2:])
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > ANSWER_BYTES_MAX:
+            raise NodeUnavailable(f"the node's answer is longer than {ANSWER_BYTES_MAX} bytes")
+    return bytes(content)

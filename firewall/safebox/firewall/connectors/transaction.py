@@ -1,0 +1,121 @@
+"""A native transfer as the plan that is decided and recorded, and the check that what was signed is just that."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from eth_account import Account
+from eth_account.datastructures import SignedTransaction
+from eth_account.typed_transactions.typed_transaction import TypedTransaction
+from eth_utils.address import to_checksum_address
+
+from safebox.firewall.core.money import Amount, decode_amount, encode_amount
+from safebox.firewall.errors import EffectError
+from safebox.firewall.keystore import Keystore
+
+TRANSFER_GAS: Final = 21_000
+"""What a transfer to an address without code takes (yellow paper, G_transaction)."""
+_TYPE: Final = 2
+"""EIP-1559."""
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of a transfer; amounts in wei. `signer` is a run's id or the owner."""
+
+    signer: str
+    sender: str
+    chain_id: int
+    nonce: int
+    to: str
+    value: Amount
+    gas: int
+    max_fee_per_gas: Amount
+    max_priority_fee_per_gas: Amount
+
+    @property
+    def worst(self) -> Amount:
+        """The most it can take from the sender: value and all gas at the highest fee.
+
+        Raises:
+            ValueError: That is more than 2**256 - 1.
+        """
+        return Amount(self.value.units + self.gas * self.max_fee_per_gas.units, "ETH")
+
+    def fields(self) -> dict[str, Any]:
+        """The transaction's fields, as they are signed."""
+        return {
+            "type": _TYPE,
+            "chainId": self.chain_id,
+            "nonce": self.nonce,
+            "to": self.to,
+            "value": self.value.units,
+            "data": b"",
+            "gas": self.gas,
+            "maxFeePerGas": self.max_fee_per_gas.units,
+            "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
+        }
+
+
+def as_plan(payment: Payment) -> dict[str, Any]:
+    """The payment as plain JSON."""
+    plan: dict[str, Any] = msgspec.to_builtins(payment, enc_hook=encode_amount)
+    return plan
+
+
+def from_plan(plan: dict[str, Any]) -> Payment:
+    """Read a recorded plan.
+
+    Raises:
+        EffectError: It is no payment; nothing was done.
+    """
+    try:
+        return msgspec.convert(plan, Payment, dec_hook=decode_amount)
+    except msgspec.ValidationError as error:
+        raise EffectError(f"the recorded plan is no payment: {error}") from error
+
+
+def sign(payment: Payment, keystore: Keystore) -> SignedTransaction:
+    """Sign a payment and compare what was signed with it, field by field.
+
+    Raises:
+        EffectError: The signed bytes say something else, or another key signed; nothing was sent.
+    """
+    try:
+        signed = keystore.sign_transaction(payment.signer, payment.fields())
+    except KeyError as error:
+        raise EffectError("there is no key for this run") from error
+    found = decoded(bytes(signed.raw_transaction))
+    wanted = payment.fields() | {"to": payment.to.lower(), "accessList": ()}
+    if found != wanted:
+        raise EffectError("the signed transaction is not the one that was decided")
+    if str(Account.recover_transaction(signed.raw_transaction)) != payment.sender:
+        raise EffectError("the transaction was signed by another key than the wallet's")
+    return signed
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """The fields of signed EIP-1559 bytes, without the signature.
+
+    Raises:
+        EffectError: They are no EIP-1559 transaction.
+    """
+    if raw[:1] != bytes([_TYPE]):
+        raise EffectError("the signed transaction is of another type")
+    fields = TypedTransaction.from_bytes(raw).as_dict()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return {
+        "type": int(fields["type"]),
+        "to": to_checksum_address(fields["to"]).lower() if fields["to"] else "",
+        "data": bytes(fields["data"]),
+        "accessList": tuple(fields["accessList"]),
+    } | {key: int(fields[key]) for key in ("chainId", "nonce", "value", "gas", "maxFeePerGas", "maxPriorityFeePerGas")}
+
+
+def lookalike(to: str, payees: dict[str, str], near: int = 4) -> str | None:
+    """The name of a listed payee that `to` imitates: not the same, but the same first and last `near` hex digits."""
+    digits = to[2:].lower()
+    for name, address in payees.items():
+        known = address[2:].lower()
+        if known != digits and known[:near] == digits[:near] and known[-near:] == digits[-near:]:
+            return name
+    return None
