@@ -1,17 +1,23 @@
-"""How far an outgoing payload is the run itself: its code, its task, its mandate, its secrets."""
+"""How far an outgoing payload is the run itself: its code, its task, its mandate, its secrets, also in pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from typing import Any
 
-from safebox.firewall.behaviour.overlap import Corpus, measure
-from safebox.firewall.behaviour.secrets import find_secrets
-from safebox.firewall.core.arguments import outgoing
+from safebox.firewall.behaviour.accumulate import Accumulator
+from safebox.firewall.behaviour.overlap import Corpus, measure_layers
+from safebox.firewall.behaviour.phrases import Wordlist
+from safebox.firewall.behaviour.secrets import KnownSecrets, find_secrets
+from safebox.firewall.behaviour.unwrap import unwrap
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.arguments import SendEmail, StartCompute, outgoing
 
 
 class Evidence:
-    """Compares payloads with what must not leave one run.
+    """Compares what one run sends with what must not leave it, and remembers what each destination was given.
 
     Args:
         sources: the run's own files and texts, by name.
@@ -20,17 +26,48 @@ class Evidence:
 
     def __init__(self, sources: Mapping[str, bytes], secrets: tuple[bytes, ...] = ()) -> None:
         self._corpus = Corpus.build(sources)
-        self._secrets = secrets
+        self._secrets = KnownSecrets.build(secrets)
+        self._given = Accumulator()
+        self._judged: dict[str, frozenset[int]] = {}
 
-    def judge(self, args: Any) -> dict[str, Any] | None:
-        """`facts.self_overlap` for normalised arguments; None if nothing goes out."""
-        payload = outgoing(args)
+    def judge(self, action: Action) -> dict[str, Any] | None:
+        """`facts.self_overlap` for an action; None if nothing goes out. Counts what went there before."""
+        payload = outgoing(action.args)
         if payload is None:
             return None
-        overlap = measure(self._corpus, payload)
+        unwrapped = unwrap(payload)
+        overlap = measure_layers(self._corpus, unwrapped)
+        self._judged[action.id] = overlap.fingerprints
+        matched = max(self._given.would_be(place, overlap.fingerprints) for place in destinations(action.args))
         return {
-            "matched": overlap.matched,
+            "matched": matched,
             "share_bp": overlap.share_bp,
             "source": overlap.source,
-            "secrets": list(find_secrets(payload, self._secrets)),
+            "secrets": list(find_secrets(unwrapped, self._secrets, _wordlist())),
+            "truncated": overlap.truncated,
         }
+
+    def settle(self, action: Action, *, sent: bool) -> None:
+        """Remember what was judged as sent, or forget it."""
+        fingerprints = self._judged.pop(action.id, None)
+        if fingerprints and sent:
+            for place in destinations(action.args):
+                self._given.add(place, fingerprints)
+
+
+def destinations(args: Any) -> tuple[str, ...]:
+    """Where an action's payload goes."""
+    match args:
+        case SendEmail():
+            return args.to
+        case StartCompute():
+            return ("compute",)
+        case _:
+            return ("elsewhere",)
+
+
+@cache
+def _wordlist() -> Wordlist:
+    """The BIP-39 English words, as eth-account carries them."""
+    path = resources.files("eth_account") / "hdaccount" / "wordlist" / "english.txt"
+    return Wordlist.build(path.read_text("utf-8").split())

@@ -77,7 +77,7 @@ class Pipeline:
         started, action = time.perf_counter(), None
         try:
             run = self._runs.find(call.run)  # 1 identify
-            run.check_live()
+            run.check_live(call.caller)
             tool = find_tool(call.tool, caller=call.caller)  # 2 normalise
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
             return await self._once(run, tool, action, deliver)
@@ -124,11 +124,11 @@ class Pipeline:
             address=run.view.address,
             charges=quote.charges,
             learned=quote.facts,
-            self_overlap=run.evidence.judge(action.args),
+            self_overlap=run.evidence.judge(action),
         )
         shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
         answer = await self._engine.decide(policy_input(shown, run.policy_view, run.policy_mandate, known))  # 4 decide
-        run.check_live()
+        run.check_live(action.caller)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
             answer = refusal("budget.exceeded", "there is not enough budget left for this")
         decided = decided_event(
@@ -142,6 +142,7 @@ class Pipeline:
         await durable
         self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, self._age(action))
         self._runs.tell(decided)
+        run.evidence.settle(action, sent=decided.allowed)
         if not decided.allowed:  # 6 hold
             return refused(decided)
         outcome = Outcome(status="unknown", detail="the effect was cut off")
@@ -158,17 +159,17 @@ class Pipeline:
         self, run: Run, tool: Tool, action: Action, plan: dict[str, Any], deliver: Deliver | None
     ) -> Outcome:
         try:
-            run.check_live()
+            run.check_live(action.caller)
             async with asyncio.timeout(EFFECT_SECONDS):
                 return await self._connectors[tool.connector].perform(action, run.view, plan, deliver)
         except TimeoutError:
             return Outcome(status="unknown", detail="the effect took too long")
-        except RunNotLive as error:
-            return Outcome(status="failed", detail=error.cause)
         except EffectError as error:
             self._metrics.connector_error(tool.connector, error.code)
-            self._metrics.port_failed(error.port)
+            self._metrics.failed(error)
             return Outcome(status="unknown" if error.unknown else "failed", detail=error.cause)
+        except (CallerError, FactsUnavailable, RunNotLive) as error:
+            return Outcome(status="failed", detail=error.cause)
 
     async def _cannot(self, action: Action | None, error: FirewallError) -> Reply:
         """Say no because something failed, and write that down if the ledger still can."""

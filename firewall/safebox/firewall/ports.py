@@ -51,6 +51,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     mandate: Mandate
     address: str | None
     folder: str | None
+    inbox: str | None = None
 
 
 __all__ = ["Charge", "Clock", "Connector", "Deliver", "Desk", "Engine", "EngineHealth", "Outcome", "Quote", "RunView"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.reply import Reply
+from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import FirewallError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ports import RunView
+
+TEXT_SHOWN_MAX: Final = 400
+"""Characters of one text in the feed."""
 
 Watcher = Callable[[dict[str, Any]], None]
 
@@ -48,13 +52,13 @@ class Run:
             lock = self.turns[connector] = asyncio.Lock()
         return lock
 
-    def check_live(self) -> None:
-        """Go on only if the run may act.
+    def check_live(self, caller: Caller) -> None:
+        """Go on only if the run may act; its owner may still bring the money home after a stop.
 
         Raises:
             RunNotLive: if it was stopped or has ended.
         """
-        if self.stopped is not None or self.book.ended is not None:
+        if self.book.ended is not None or (self.stopped is not None and caller is Caller.AGENT):
             raise RunNotLive(f"the run is {self.stopped or 'over'}")
 
 
@@ -96,9 +100,27 @@ class Runs:
     def tell(self, event: msgspec.Struct) -> None:
         """Show an event to everyone who watches."""
         if self._watchers:
-            plain = msgspec.to_builtins(event, enc_hook=_as_text)
-            for watcher in list(self._watchers):
-                watcher(plain)
+            self.tell_plain(_shortened(msgspec.to_builtins(event, enc_hook=_as_text)))
+
+    def tell_plain(self, event: dict[str, Any]) -> None:
+        """Show something that is no ledger event: a stop, a reload of the policy."""
+        for watcher in list(self._watchers):
+            watcher(event)
+
+
+def _shortened(value: Any) -> Any:
+    """Cut long texts: the feed is for eyes, the ledger has the whole."""
+    match value:
+        case str() if len(value) > TEXT_SHOWN_MAX:
+            return value[:TEXT_SHOWN_MAX] + "…"
+        case dict():
+            items: dict[str, Any] = value
+            return {key: _shortened(item) for key, item in items.items()}
+        case list() | tuple():
+            values: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+            return [_shortened(item) for item in values]
+        case _:
+            return value
 
 
 def _as_text(value: Any) -> Any:

@@ -30,14 +30,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
-    """A human started a run under this mandate; `run_view` is `run` of the policy input."""
+    """A human started a run under this mandate; `run_view` is `run` of the policy input, `folder` the agent's own."""
 
     run: str
     run_view: msgspec.Raw
     mandate: msgspec.Raw
     mandate_digest: str
     folder: str | None
-    code_digest: str
+    task: str
+    inbox: str | None
 
 
 class Decided(Event, frozen=True, kw_only=True, tag="decided"):

@@ -134,7 +134,7 @@ def find_tool(name: str, *, caller: Caller) -> Tool:
         CallerError: if there is none, or not for this caller: to an agent the owner's tools don't exist.
     """
     tool = TOOLS.get(name)
-    if tool is None or tool.caller is not caller:
+    if tool is None or (tool.caller is Caller.OWNER and caller is not Caller.OWNER):
         raise CallerError(f"there is no tool {name[:80]!r}", code="request.unknown_tool")
     return tool
 

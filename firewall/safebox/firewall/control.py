@@ -1,0 +1,154 @@
+"""The firewall's side of the control socket: a thread for each connection, so that it answers while the loop is busy.
+
+Whoever can open the socket (mode 0600, in the owner's state folder) is the owner. A launcher's connection is also the
+life line of the runs it started: when it closes, they end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import socket
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from safebox.firewall.control_wire import ControlError, receive, send
+from safebox.firewall.errors import SafeboxError
+
+BACKLOG: Final = 128
+FEED_MAX: Final = 10_000
+"""Events a slow follower may lag behind before it is cut off."""
+
+
+FEED_SECONDS: Final = 1
+"""How often a silent feed looks whether anybody still listens."""
+
+
+class Operations(Protocol):
+    """What the control socket can ask of a firewall. All run on the firewall's loop, but `stop_now`."""
+
+    async def operate(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
+        """Do one thing.
+
+        Raises:
+            SafeboxError: if it can't.
+        """
+        ...
+
+    def stop_now(self, run: str | None, by: str) -> None:
+        """Let no effect of a run (or of any run) start from here on; safe from any thread."""
+        ...
+
+    async def launcher_gone(self, runs: list[str]) -> None:
+        """End the runs of a launcher that hung up."""
+        ...
+
+    def watch(self, watcher: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Show `watcher` every event from now on."""
+        ...
+
+
+class ControlServer:
+    """Listens on the control socket.
+
+    Raises:
+        ControlError: if another firewall answers there.
+    """
+
+    def __init__(self, path: Path, operations: Operations, loop: asyncio.AbstractEventLoop) -> None:
+        self._operations = operations
+        self._loop = loop
+        self._path = path
+        self._socket = _listen(path)
+        self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        started: list[str] = []
+        with contextlib.closing(connection), contextlib.suppress(ControlError):
+            while (message := receive(connection)) is not None:
+                fields, sockets = message
+                if fields.get("op") == "follow":
+                    self._follow(connection, fields.get("run"))
+                    break
+                answer = self._answer(fields, sockets)
+                if fields.get("op") in ("start", "attach") and "run" in answer:
+                    started.append(str(answer["run"]))
+                send(connection, answer)
+        if started:
+            self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
+
+    def _answer(self, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
+        op = str(fields.pop("op", ""))
+        if op == "kill":
+            self._operations.stop_now(fields.get("run"), "the owner")
+        try:
+            return self._await(self._operations.operate(op, fields, sockets)) or {}
+        except SafeboxError as error:
+            return {"error": {"code": error.code, "cause": error.cause, "remedy": error.remedy}}
+
+    def _await(self, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except RuntimeError as error:  # the loop has closed: the firewall is ending
+            work.close()
+            raise ControlError("the firewall is ending") from error
+
+    def _follow(self, connection: socket.socket, run: str | None) -> None:
+        feed: queue.Queue[dict[str, Any]] = queue.Queue(FEED_MAX)
+
+        def watcher(event: dict[str, Any]) -> None:
+            if run is None or event.get("run") == run:
+                with contextlib.suppress(queue.Full):
+                    feed.put_nowait(event)
+
+        end = self._operations.watch(watcher)
+        try:
+            send(connection, {"following": run})
+            while not feed.full():
+                try:
+                    send(connection, feed.get(timeout=FEED_SECONDS))
+                except queue.Empty:
+                    if _closed(connection):
+                        return
+        finally:
+            self._loop.call_soon_threadsafe(end)
+
+
+def _closed(connection: socket.socket) -> bool:
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise ControlError(f"another firewall answers at {path}", remedy="use it, or stop it first")
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(BACKLOG)
+    return listener

@@ -1,0 +1,81 @@
+"""Messages between the firewall and the people's side of it, over a Unix socket: a length, JSON, and sockets beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.errors import FirewallError
+
+MESSAGE_BYTES_MAX: Final = 4_194_304
+"""A list of ten thousand runs fits; a mandate is at most 64 KiB."""
+SOCKETS_MAX: Final = 16
+"""Listeners handed over with one message: one per gateway."""
+_HEADER: Final = struct.Struct("!I")
+
+
+class ControlError(FirewallError):
+    """The firewall's control socket doesn't answer, or says no."""
+
+    default_code = "control.failed"
+
+
+def send(connection: socket.socket, message: dict[str, Any], sockets: Sequence[socket.socket] = ()) -> None:
+    """Send one message, with sockets beside it.
+
+    Raises:
+        ControlError: if the other side is gone.
+    """
+    body = msgspec.json.encode(message)
+    try:
+        header = _HEADER.pack(len(body))
+        if sockets:
+            socket.send_fds(connection, [header], [item.fileno() for item in sockets])
+            connection.sendall(body)
+        else:
+            connection.sendall(header + body)
+    except OSError as error:
+        raise ControlError(f"the control socket is gone: {error}") from error
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any], list[socket.socket]] | None:
+    """Receive one message; None at the end of the connection.
+
+    Raises:
+        ControlError: if what comes is no message.
+    """
+    try:
+        header, handles, _, _ = socket.recv_fds(connection, _HEADER.size, SOCKETS_MAX)
+    except OSError as error:
+        raise ControlError(f"the control socket is gone: {error}") from error
+    sockets = [socket.socket(fileno=handle) for handle in handles]
+    if not header:
+        return None
+    try:
+        (length,) = _HEADER.unpack(header + _exactly(connection, _HEADER.size - len(header)))
+        if length > MESSAGE_BYTES_MAX:
+            raise ControlError("a control message is too long")
+        return msgspec.json.decode(_exactly(connection, length), type=dict[str, Any]), sockets
+    except (ControlError, msgspec.DecodeError) as error:
+        for item in sockets:
+            with contextlib.suppress(OSError):
+                item.close()
+        raise ControlError(f"not a control message: {error}") from error
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        try:
+            piece = connection.recv(min(65_536, count - len(parts)))
+        except OSError as error:
+            raise ControlError(f"the control socket is gone: {error}") from error
+        if not piece:
+            raise ControlError("the control socket closed within a message")
+        parts += piece
+    return bytes(parts)

@@ -1,0 +1,285 @@
+"""A whole firewall: its parts put together, started in order, kept healthy, and taken down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.clock import SystemClock
+from safebox.firewall.connectors.compute import ComputeProvider
+from safebox.firewall.control import ControlServer
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.record import PolicyActivated
+from safebox.firewall.core.tools import Caller
+from safebox.firewall.engines.reload import Reload, ReloadingEngine
+from safebox.firewall.errors import CallerError, FirewallError, LedgerUnavailable
+from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.keystore import Keystore, passphrase_path
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.lifecycle import Lifecycle
+from safebox.firewall.metrics import Metrics
+from safebox.firewall.observe import ObserveServer
+from safebox.firewall.pipeline import Pipeline
+from safebox.firewall.recovery import recover
+from safebox.firewall.runs import Runs
+from safebox.firewall.settings import Settings
+from safebox.firewall.store.sqlite import SqliteStore
+from safebox.firewall.store.verify import verify
+from safebox.firewall.treasury import Treasury
+from safebox.firewall.world import World
+
+_LOG = logging.getLogger(__name__)
+
+WATCH_SECONDS: Final = 2
+"""How often ceilings, debts to the ledger and the far sides' health are looked at."""
+VERIFY_SECONDS: Final = 300
+"""How often the whole ledger is verified in the background."""
+REATTACH_SECONDS: Final = 30
+"""How long a run of an earlier firewall may take to come back before it is ended."""
+
+
+class Firewall:
+    """One firewall over one state folder. `start` it, wait for `ended`, `close` it.
+
+    Args:
+        settings: how it is set up.
+        provider: where bought compute runs.
+        chain_id: the only chain signed for.
+    """
+
+    def __init__(self, settings: Settings, provider: ComputeProvider, chain_id: int) -> None:
+        self._settings = settings
+        self._provider = provider
+        self._chain_id = chain_id
+        self._tasks: list[asyncio.Task[None]] = []
+        self._attached: set[str] = set()
+        self._started = 0
+        self.metrics = Metrics()
+        self.runs = Runs()
+        self.ended = asyncio.Event()
+
+    async def start(self) -> None:
+        """Open the state, ask about what a crash left open, and begin to answer.
+
+        Raises:
+            SafeboxError: if a part can't be opened; nothing is answered then.
+        """
+        home = self._settings.home
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.chmod(0o700)
+        self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed)
+        self.ledger = Ledger(self._store)
+        self.clock = SystemClock(self.ledger.books.last_ns)
+        self.engine = ReloadingEngine(self._settings.policies, observe=self._reloaded)
+        keystore = await asyncio.to_thread(Keystore.open, home / "keystore", passphrase_path(home))
+        self._world, _ = await asyncio.gather(
+            World.open(self._settings, keystore, self._provider, self._chain_id), self.engine.start()
+        )
+        self.pipeline = Pipeline(
+            engine=self.engine,
+            ledger=self.ledger,
+            connectors=self._world.connectors,
+            clock=self.clock,
+            runs=self.runs,
+            metrics=self.metrics,
+        )
+        self.gateways = GatewayServer(self.pipeline, self.metrics, chain=self._world.chain)
+        self.treasury = Treasury(
+            self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics
+        )
+        self._lifecycle = Lifecycle(
+            ledger=self.ledger,
+            runs=self.runs,
+            keystore=keystore,
+            treasury=self.treasury,
+            gateways=self.gateways,
+            clock=self.clock,
+        )
+        self._restored = self._lifecycle.restore()
+        await recover(self.ledger, self._world.connectors, self.clock)
+        self.observer = ObserveServer(self.metrics, self.readiness)
+        host, port = await self.observer.start(self._settings.metrics_host, self._settings.metrics_port)
+        self.metrics_url = f"http://{host}:{port}/metrics"
+        self._control = ControlServer(self._settings.control, self, asyncio.get_running_loop())
+        self._announce()
+        self._tasks = [asyncio.create_task(work()) for work in (self._watch, self._verify, self._orphans)]
+
+    async def close(self) -> None:
+        """End what runs are left, then every part in turn."""
+        self._control.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for run in self.runs.all():
+            await self._end(run.view.id, "firewall_stopped", None)
+        await self.gateways.close()
+        await self.engine.stop()
+        await self.observer.close()
+        await self._world.close()
+        self.ledger.close()
+        (self._settings.home / "firewall.json").unlink(missing_ok=True)
+
+    def readiness(self) -> list[str]:
+        """Why no yes can be given now; nothing if one can."""
+        health = self.engine.health()
+        reasons = [] if health.ready else [health.detail]
+        if self.ledger.owes:
+            reasons.append("the ledger can't be written")
+        return reasons
+
+    async def operate(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
+        """Do what somebody asks over the control socket. See `control.Operations`."""
+        match op:
+            case "status":
+                return self._status()
+            case "ps":
+                return {"runs": [self._shown(run.view.id) for run in self.runs.all()]}
+            case "start":
+                return await self._start(fields)
+            case "attach":
+                run = str(fields["run"])
+                await self._lifecycle.attach(run, sockets)
+                self._attached.add(run)
+                return {"run": run}
+            case "end":
+                return await self._end(str(fields["run"]), str(fields["reason"]), fields.get("exit_code"))
+            case "kill":
+                return await self._killed(fields.get("run"))
+            case "stop":
+                self.ended.set()
+                return {}
+            case _:
+                raise CallerError(f"there is no operation {op!r}")
+
+    def stop_now(self, run: str | None, by: str) -> None:
+        """Let no effect start from here on. See `control.Operations`."""
+        for found in self.runs.all():
+            if run is None or found.view.id == run:
+                found.stopped = found.stopped or f"killed by {by}"
+
+    async def launcher_gone(self, runs: list[str]) -> None:
+        """End the runs whose launcher hung up without a word, and the firewall itself if it was started for them."""
+        for run in runs:
+            if any(found.view.id == run for found in self.runs.all()):
+                await self._end(run, "launcher_gone", None)
+        self._leave_if_idle()
+
+    def watch(self, watcher: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Show every event from now on. See `control.Operations`."""
+        return self.runs.watch(watcher)
+
+    async def _start(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self._started += 1
+        return await self._lifecycle.start(
+            str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
+        )
+
+    async def _end(self, run: str, reason: str, exit_code: int | None) -> dict[str, Any]:
+        shown = self._shown(run)
+        self._attached.discard(run)
+        for instance in await asyncio.to_thread(self._provider.running, run):
+            arguments = {"instance": instance}
+            await self.pipeline.handle(Call(run=run, tool="compute.stop", arguments=arguments, caller=Caller.OWNER))
+        ended = await self._lifecycle.end(run, reason, exit_code)
+        return {**ended, "lines": shown["lines"]}
+
+    async def _killed(self, run: str | None) -> dict[str, Any]:
+        names = [found.view.id for found in self.runs.all() if run is None or found.view.id == run]
+        if run is not None and not names:
+            raise CallerError(f"there is no live run {run!r}", remedy="safebox ps lists them")
+        for name in names:
+            self.runs.tell_plain({"event": "stop", "run": name, "reason": "killed"})
+        return {"killed": names}
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "home": str(self._settings.home),
+            "metrics": self.metrics_url,
+            "bundle": self.engine.bundle,
+            "policy": self.engine.health().detail,
+            "ready": not self.readiness(),
+            "reasons": self.readiness(),
+            "runs": len(self.runs.all()),
+            "events": self._store.seq,
+            "parts": self._settings.parts(),
+        }
+
+    def _shown(self, run: str) -> dict[str, Any]:
+        book = self.ledger.book(run)
+        view = self.pipeline.view(run)
+        lines = [
+            {
+                "rail": rail,
+                "asset": asset,
+                "granted": str(line.granted),
+                "spent": str(line.spent),
+                "reserved": str(line.reserved),
+            }
+            for (rail, asset), line in book.lines.items()
+        ]
+        state = self.runs.find(run).stopped or ("live" if run in self._attached else "waiting")
+        return {
+            "run": run,
+            "agent": view.agent,
+            "address": view.address,
+            "started_ns": book.started.at_ns,
+            "state": state,
+            "open": len(book.open),
+            "denied": book.denied_count,
+            "lines": lines,
+        }
+
+    def _announce(self) -> None:
+        path = self._settings.home / "firewall.json"
+        path.write_bytes(msgspec.json.encode({"pid": os.getpid(), "metrics": self.metrics_url}))
+
+    def _reloaded(self, reload: Reload) -> None:
+        self.metrics.policy(loaded=bool(reload.bundle), failing=reload.problem is not None)
+        self.metrics.policy_reloaded("failed" if reload.problem is not None else "ok")
+        if reload.problem is not None:
+            _LOG.error("the policy was not taken into force: %s", reload.problem)
+        self.runs.tell_plain({"event": "policy", "bundle": reload.bundle, "problem": reload.problem})
+        if reload.result == "activated":
+            self._tasks.append(asyncio.ensure_future(self._note_policy(reload.bundle)))
+
+    async def _note_policy(self, bundle: str) -> None:
+        with contextlib.suppress(LedgerUnavailable):
+            await self.ledger.note(PolicyActivated(at_ns=self.clock.now_ns(), bundle=bundle))
+
+    async def _watch(self) -> None:
+        while True:
+            await self.treasury.check_ceilings()
+            for name, connector in self._world.connectors.items():
+                self.metrics.connector_up(name, up=await connector.healthy())
+            with contextlib.suppress(LedgerUnavailable):
+                await self.ledger.pay_what_is_owed()
+            self.metrics.runs("live", len(self.runs.all()))
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _verify(self) -> None:
+        while True:
+            report = await asyncio.to_thread(verify, self._settings.ledger)
+            self.metrics.ledger_verified(intact=report.intact)
+            for _ in range(report.effects_without_allow):
+                self.metrics.effect_without_allow()
+            await asyncio.sleep(VERIFY_SECONDS)
+
+    async def _orphans(self) -> None:
+        await asyncio.sleep(REATTACH_SECONDS)
+        for run in self._restored:
+            if run not in self._attached:
+                with contextlib.suppress(FirewallError):
+                    await self._end(run, "launcher_gone", None)
+        self._leave_if_idle()
+
+    def _leave_if_idle(self) -> None:
+        if self._settings.until_idle and not self.runs.all():
+            self.ended.set()

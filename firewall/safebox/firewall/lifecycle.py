@@ -1,0 +1,182 @@
+"""One run from its mandate to its end: recorded, given an identity and money, attached to its listeners, swept."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.clock import SystemClock
+from safebox.firewall.core.action import canonical
+from safebox.firewall.core.mandate import encode_mandate, mandate_digest
+from safebox.firewall.core.record import RunEnded, RunStarted
+from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.errors import ConfigError, FirewallError
+from safebox.firewall.evidence import Evidence
+from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.gateways.limits import PORTS
+from safebox.firewall.keystore import Keystore
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.mandate_file import RunFile, load
+from safebox.firewall.recovery import view_of
+from safebox.firewall.runs import Run, Runs
+from safebox.firewall.sources import read_sources
+from safebox.firewall.treasury import Treasury
+
+_LOG = logging.getLogger(__name__)
+
+PLACEHOLDER_KEY: Final = "placeholder: the firewall holds the real key"
+"""SDKs want a key; no key enters a sandbox."""
+
+
+class Lifecycle:
+    """Starts, attaches, restores and ends runs."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        runs: Runs,
+        keystore: Keystore,
+        treasury: Treasury,
+        gateways: GatewayServer,
+        clock: SystemClock,
+    ) -> None:
+        self._ledger = ledger
+        self._runs = runs
+        self._keystore = keystore
+        self._treasury = treasury
+        self._gateways = gateways
+        self._clock = clock
+
+    async def start(self, mandate: str, source: str, folder: str | None, engine: str) -> dict[str, Any]:
+        """Start a run under a mandate file's text; returns its id, address, ports and environment.
+
+        Raises:
+            ConfigError: if the mandate is wrong, or its wallet can't be funded.
+            LedgerUnavailable: if the start can't be recorded.
+        """
+        file = load(mandate, now=datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC), source=source)
+        run_id = self._clock.new_id("run")
+        address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
+        started = _started(run_id, file, address, folder, engine, self._clock.now_ns())
+        await self._ledger.note(started)
+        run = self._adopt(started)
+        reply = await self._treasury.fund(run)
+        if reply is not None and reply.status is not Status.DONE:
+            await self.end(run_id, "not_funded", None)
+            raise ConfigError(
+                f"the run's wallet can't be funded: {reply.message}",
+                remedy="lower wallet.budget, or fund the owner's address",
+                code=reply.code,
+            )
+        return {
+            "run": run_id,
+            "address": address,
+            "ports": list(PORTS.values()),
+            "environment": environment(run_id, file, address),
+            "command": list(file.command),
+            "image": file.image,
+            "agent": file.name,
+        }
+
+    def restore(self) -> list[str]:
+        """Take up the runs that had not ended when the last firewall did; they act again once they are attached."""
+        restored: list[str] = []
+        for run_id, book in self._ledger.books.runs.items():
+            if book.ended is None:
+                if book.mandate.wallet is not None:
+                    self._keystore.create_for_run(run_id)
+                self._adopt(book.started)
+                restored.append(run_id)
+        return restored
+
+    async def attach(self, run: str, listeners: Sequence[socket.socket]) -> None:
+        """Serve a run's listeners.
+
+        Raises:
+            RunNotLive: if there is no such run.
+            ConfigError: if the listeners aren't one for each gateway.
+        """
+        self._runs.find(run)
+        if len(listeners) != len(PORTS):
+            raise ConfigError(f"{len(listeners)} listeners were handed over, expected {len(PORTS)}")
+        await self._gateways.detach(run)
+        await self._gateways.attach(run, listeners)
+
+    async def end(self, run_id: str, reason: str, exit_code: int | None) -> dict[str, Any]:
+        """Stop a run for good: no more calls, money swept, end recorded.
+
+        Raises:
+            LedgerUnavailable: if the end can't be recorded; the run acts no more all the same.
+        """
+        run = self._runs.find(run_id)
+        run.stopped = run.stopped or "over"
+        await self._gateways.detach(run_id)
+        swept = await self._swept(run)
+        await self._ledger.note(RunEnded(at_ns=self._clock.now_ns(), run=run_id, reason=reason, exit_code=exit_code))
+        self._runs.remove(run_id)
+        self._keystore.forget_run(run_id)
+        return {"run": run_id, "reason": reason, "swept": swept}
+
+    async def _swept(self, run: Run) -> str:
+        try:
+            reply: Reply | None = await self._treasury.sweep(run)
+        except FirewallError as error:
+            _LOG.warning("the wallet of %s could not be swept: %s", run.view.id, error.cause)
+            return "failed"
+        return "nothing" if reply is None else str(reply.status)
+
+    def _adopt(self, started: RunStarted) -> Run:
+        view = view_of(started)
+        folder = Path(started.folder) if started.folder is not None else None
+        texts = {"the task": started.task, "the mandate": bytes(started.mandate).decode()}
+        sources = read_sources(folder, texts, inbox=started.inbox)
+        run = Run(view, self._ledger.book(started.run), Evidence(sources))
+        self._runs.add(run)
+        return run
+
+
+def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:
+    """What an agent finds in its environment: the ecosystem's own names, so that unmodified programs work."""
+    inference = file.mandate.inference
+    found = {
+        "SAFEBOX_URL": f"http://127.0.0.1:{PORTS['tools']}",
+        "SAFEBOX_RUN_ID": run,
+        "SAFEBOX_TASK": file.task,
+        "OPENAI_BASE_URL": f"http://127.0.0.1:{PORTS['inference']}/v1",
+        "OPENAI_API_KEY": PLACEHOLDER_KEY,
+        "OPENAI_MODEL": inference.models[0] if inference is not None and inference.models else "",
+        "WEB3_PROVIDER_URI": f"http://127.0.0.1:{PORTS['ethereum']}",
+        "WALLET_ADDRESS": address or "",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _started(run: str, file: RunFile, address: str | None, folder: str | None, engine: str, now: int) -> RunStarted:
+    shown = {
+        "id": run,
+        "agent": file.name,
+        "image": file.image,
+        "depth": 0,
+        "parent": None,
+        "root": run,
+        "engine": engine,
+        "address": address,
+        "state": "live",
+    }
+    return RunStarted(
+        at_ns=now,
+        run=run,
+        run_view=msgspec.Raw(canonical(shown)),
+        mandate=msgspec.Raw(encode_mandate(file.mandate)),
+        mandate_digest=mandate_digest(file.mandate),
+        folder=folder,
+        task=file.task,
+        inbox=file.inbox,
+    )

@@ -1,0 +1,73 @@
+"""How a firewall is set up: where its state is, which policies judge, and what each part of the world is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+OWNER_FUNDS_WEI: Final = 1_000 * 10**18
+"""What the stand-in chain gives the owner's treasury at its first start."""
+
+
+def state_folder() -> Path:
+    """`$SAFEBOX_HOME`, else `$XDG_STATE_HOME/safebox`, else `~/.local/state/safebox`."""
+    home = os.environ.get("SAFEBOX_HOME")
+    if home:
+        return Path(home).absolute()
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "safebox"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
+
+    `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
+    `prices` are micro-USD per minute by image, `model_prices` micro-USD per 1,000 tokens (in, out) by model.
+    """
+
+    home: Path
+    policies: tuple[Path, ...]
+    playbooks: tuple[Path, ...] = ()
+    chain_url: str | None = None
+    smtp_url: str | None = None
+    mail_from: str = "agent@safebox.invalid"
+    model_url: str | None = None
+    model_key: str | None = None
+    prices: dict[str, int] = {}
+    model_prices: dict[str, tuple[int, int]] = {}
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    until_idle: bool = False
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.home / "ledger.sqlite3"
+
+    @property
+    def control(self) -> Path:
+        """The control socket."""
+        return self.home / "control.sock"
+
+    @property
+    def mail(self) -> Path:
+        """The stand-in relay's Maildir."""
+        return self.home / "mail"
+
+    def parts(self) -> dict[str, str]:
+        """Which real part each part of the world is, in words for people."""
+        return {
+            "policy": "embedded Rego engine",
+            "ledger": f"SQLite, {self.ledger}",
+            "chain": self.chain_url or "stand-in: py-evm on this machine, no real money",
+            "mail": _without_password(self.smtp_url) or f"stand-in: a sink, nothing leaves; read it in {self.mail}",
+            "compute": "the local sandbox engine",
+            "model": self.model_url or "stand-in: a scripted model that plays a playbook, no LLM",
+        }
+
+
+def _without_password(url: str | None) -> str | None:
+    return None if url is None else url.rpartition("@")[2] if "@" in url else url

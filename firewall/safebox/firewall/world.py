@@ -1,0 +1,77 @@
+"""The world as one firewall sees it: a connector for each kind of effect, and the stand-ins where nothing real is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safebox.firewall.connectors.chain import ChainConnector
+from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
+from safebox.firewall.connectors.inference import InferenceConnector
+from safebox.firewall.connectors.mail import MailConnector
+from safebox.firewall.keystore import Keystore
+from safebox.firewall.ports import Connector, RunView
+from safebox.firewall.settings import OWNER_FUNDS_WEI, Settings
+from safebox.firewall.standins.child import StandIn
+
+
+class World:
+    """Connectors by name, and the stand-ins that were started for them.
+
+    Use `open`, and `close` at the end.
+    """
+
+    def __init__(self, chain: ChainConnector, connectors: Mapping[str, Connector], standins: list[StandIn]) -> None:
+        self.chain = chain
+        self.connectors = connectors
+        self._standins = standins
+
+    @classmethod
+    async def open(cls, settings: Settings, keystore: Keystore, provider: ComputeProvider, chain_id: int) -> World:
+        """Start what stand-ins are needed and make the connectors.
+
+        Raises:
+            ConfigError: if a URL is wrong.
+            StandInError: if a stand-in doesn't start.
+        """
+        standins: list[StandIn] = []
+        log = os.open(settings.home / "standins.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+        async def stand_in(name: str, *arguments: str | Path) -> str:
+            child = await StandIn.start(name, *arguments, log=log)  # type: ignore[arg-type]
+            standins.append(child)
+            return child.url
+
+        try:
+            fund = f"{keystore.owner_address}={OWNER_FUNDS_WEI}"
+            chain_url = settings.chain_url or await stand_in(
+                "chain", "--state", settings.home / "chain", "--fund", fund
+            )
+            smtp_url = settings.smtp_url or await stand_in("mail", "--state", settings.mail)
+            playbooks = [word for folder in settings.playbooks for word in ("--playbooks", str(folder))]
+            model_url = settings.model_url or await stand_in("model", *playbooks)
+        finally:
+            os.close(log)
+        chain = ChainConnector(chain_url, chain_id, keystore)
+        connectors: dict[str, Connector] = {
+            "chain": chain,
+            "mail": MailConnector(smtp_url, settings.mail_from, inbox_of),
+            "compute": ComputeConnector(provider, settings.prices),
+            "inference": InferenceConnector(model_url, settings.model_prices, key=settings.model_key),
+        }
+        return cls(chain, connectors, standins)
+
+    async def close(self) -> None:
+        """Let go of connections and end the stand-ins."""
+        for connector in self.connectors.values():
+            await connector.close()
+        for standin in self._standins:
+            await standin.stop()
+
+
+def inbox_of(run: RunView) -> Path | None:
+    """The folder of a run's inbox; None if it has none."""
+    if run.folder is None or run.inbox is None or run.mandate.mail is None or not run.mandate.mail.inbox:
+        return None
+    return Path(run.folder) / run.inbox

@@ -1,0 +1,193 @@
+"""`safebox run`: one agent from its folder to its end.
+
+The launcher owns the sandbox and keeps the listening sockets that live inside it; the firewall is given duplicates. So
+a firewall that dies can be replaced under a running agent, and a launcher that dies takes its agent with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from safebox.firewall.control_client import ControlClient
+from safebox.firewall.errors import ConfigError, FirewallError, SafeboxError
+from safebox.firewall.settings import Settings
+from safebox.sandbox import service
+from safebox.sandbox.engines import Sandbox, SandboxEngine
+from safebox.sandbox.spec import Exit, Limits, SandboxSpec
+
+WAIT_SECONDS: Final = 0.2
+"""How often the launcher looks whether the firewall still lives."""
+MANDATE_NAME: Final = "safebox.toml"
+
+
+class Watcher(Protocol):
+    """Who is shown what happens."""
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        """The run exists, its agent is about to start."""
+        ...
+
+    def action(self, event: dict[str, Any]) -> None:
+        """A decision, an outcome, a reload or a stop."""
+        ...
+
+    def output(self, data: bytes) -> None:
+        """The agent wrote something."""
+        ...
+
+    def trouble(self, text: str) -> None:
+        """The firewall died, or came back."""
+        ...
+
+
+class Ended:
+    """How a run ended: the sandbox's exit, and the firewall's last word on it."""
+
+    def __init__(self, exit_: Exit, about: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+        self.exit = exit_
+        self.about = about
+        self.summary = summary
+
+
+class Launcher:
+    """Runs one agent.
+
+    Args:
+        settings: the firewall's set-up.
+        arguments: what `safebox serve` is given if a firewall has to be started.
+        engine: makes the sandbox.
+        watcher: is shown what happens.
+        limits: the sandbox's limits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        arguments: Sequence[str],
+        engine: SandboxEngine,
+        watcher: Watcher,
+        limits: Limits | None = None,
+    ) -> None:
+        self._settings = settings
+        self._arguments = arguments
+        self._engine = engine
+        self._watcher = watcher
+        self._limits = limits or Limits()
+        self._stop: str | None = None
+        self._sandbox: Sandbox | None = None
+
+    def run(self, folder: Path, command: Sequence[str] | None = None) -> Ended:
+        """Run the agent in `folder` under its `safebox.toml`, or another command under the same mandate.
+
+        Raises:
+            SafeboxError: if it can't be started; nothing is left behind.
+        """
+        text = read_mandate(folder)
+        control, _ = service.ensure(self._settings, self._arguments)
+        with control:
+            feed = self._follow()
+            about = control.request(
+                "start",
+                mandate=text,
+                source=str(folder / MANDATE_NAME),
+                folder=str(folder.resolve()),
+                engine=self._engine.name,
+            )
+            run = str(about["run"])
+            threading.Thread(target=self._show, args=(feed, run), name="feed", daemon=True).start()
+            try:
+                exit_ = self._sandboxed(control, about, folder, command)
+            except SafeboxError:
+                self._finish(run, "failed_to_start", None)
+                raise
+            except KeyboardInterrupt:
+                self._finish(run, "interrupted", None)
+                raise
+            return Ended(exit_, about, self._finish(run, self._stop or exit_.reason, exit_.code))
+
+    def _sandboxed(
+        self, control: ControlClient, about: Mapping[str, Any], folder: Path, command: Sequence[str] | None
+    ) -> Exit:
+        run = str(about["run"])
+        spec = SandboxSpec(
+            run_id=run,
+            image=str(about["image"]),
+            command=tuple(command or about["command"]),
+            folder=folder,
+            env=about["environment"],
+            limits=self._limits,
+            ports=tuple(about["ports"]),
+        )
+        with self._engine.create(spec) as sandbox:
+            self._sandbox = sandbox
+            control.attach(run, sandbox.listeners)
+            self._watcher.started(about)
+            sandbox.start(self._watcher.output)
+            return self._until_end(sandbox, control, run)
+
+    def _until_end(self, sandbox: Sandbox, control: ControlClient, run: str) -> Exit:
+        while True:
+            try:
+                return sandbox.wait(WAIT_SECONDS)
+            except TimeoutError:
+                pass
+            if self._stop is not None:
+                sandbox.kill()
+            elif not control.alive():
+                control = self._again(sandbox, run)
+
+    def _again(self, sandbox: Sandbox, run: str) -> ControlClient:
+        """Start the firewall again under the running agent."""
+        self._watcher.trouble("the firewall is gone; starting it again")
+        try:
+            control, _ = service.ensure(self._settings, self._arguments)
+            feed = self._follow()
+            control.attach(run, sandbox.listeners)
+        except SafeboxError:
+            sandbox.kill()
+            raise
+        threading.Thread(target=self._show, args=(feed, run), name="feed", daemon=True).start()
+        self._watcher.trouble("the firewall is back, its ledger complete")
+        return control
+
+    def _finish(self, run: str, reason: str, code: int | None) -> dict[str, Any]:
+        """Tell the firewall that the run is over; one that is gone finds out by itself at its next start."""
+        try:
+            with ControlClient(self._settings.control) as control:
+                return control.request("end", run=run, reason=reason, exit_code=code)
+        except FirewallError as error:
+            self._watcher.trouble(f"the end could not be told to the firewall: {error.cause}")
+            return {"run": run, "reason": reason, "swept": "unknown", "lines": []}
+
+    def _follow(self) -> ControlClient:
+        feed = ControlClient(self._settings.control, timeout=None)
+        feed.request("follow")
+        return feed
+
+    def _show(self, feed: ControlClient, run: str) -> None:
+        for event in feed.events():
+            if event.get("run", run) != run:
+                continue
+            if event.get("event") == "stop":
+                self._stop = str(event.get("reason", "killed"))
+            self._watcher.action(event)
+
+
+def read_mandate(folder: Path) -> str:
+    """The text of the folder's mandate.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    path = folder / MANDATE_NAME
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8", remedy="save it as UTF-8 text") from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be read: {error.strerror}", remedy="name a folder with a safebox.toml, or run safebox init"
+        ) from error

@@ -1,0 +1,80 @@
+"""The firewall's process as launchers see it: find one, start one, wait until it answers, say why it didn't."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from safebox.firewall.control_client import ControlClient
+from safebox.firewall.control_wire import ControlError
+from safebox.firewall.errors import FirewallError
+from safebox.firewall.settings import Settings
+
+START_SECONDS: Final = 60
+"""Importing the EVM, opening the keystore (scrypt) and replaying a long ledger, on a busy machine."""
+LOOK_SECONDS: Final = 0.05
+LOG_TAIL_BYTES: Final = 2_000
+
+
+def connect(settings: Settings) -> ControlClient | None:
+    """A connection to the firewall of this state folder; None if none answers."""
+    try:
+        return ControlClient(settings.control)
+    except ControlError:
+        return None
+
+
+def ensure(settings: Settings, arguments: Sequence[str]) -> tuple[ControlClient, bool]:
+    """Connect to the firewall of this state folder, and start one that ends when it is idle if there is none.
+
+    Args:
+        settings: whose state folder.
+        arguments: what `safebox serve` is given to be set up the same way.
+
+    Returns:
+        the connection, and whether the firewall was started for it.
+
+    Raises:
+        FirewallError: if it doesn't start; the cause is the end of its log.
+    """
+    found = connect(settings)
+    if found is not None:
+        return found, False
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = settings.home / "firewall.log"
+    process = start(log, ["serve", "--until-idle", *arguments])
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = connect(settings)
+        if found is not None:
+            return found, True
+        if process.poll() is not None:
+            break
+        time.sleep(LOOK_SECONDS)
+    process.kill()
+    raise FirewallError(f"the firewall did not start: {_tail(log)}", remedy=f"look at {log}, or run safebox doctor")
+
+
+def start(log: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start `safebox` in a session of its own, so that a terminal's Ctrl-C doesn't reach it."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "safebox.sandbox", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            start_new_session=True,
+        )
+    finally:
+        os.close(handle)
+
+
+def _tail(log: Path) -> str:
+    text = log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
+    return text.splitlines()[-1] if text else "it said nothing"

@@ -1,0 +1,214 @@
+"""In-memory twins of the pipeline's ports: each can be told to fail in any of the ways the real one can."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from safebox.firewall.core.action import Action, canonical
+from safebox.firewall.core.decision import Answer, Verdict, refusal
+from safebox.firewall.core.mandate import encode_mandate, mandate_digest
+from safebox.firewall.core.money import Amount
+from safebox.firewall.core.outcome import Outcome, Quote
+from safebox.firewall.core.record import Charge, LedgerEvent, RunStarted, decode_event
+from safebox.firewall.errors import LedgerUnavailable
+from safebox.firewall.evidence import Evidence
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.mandate_file import load
+from safebox.firewall.metrics import Metrics
+from safebox.firewall.pipeline import Pipeline
+from safebox.firewall.ports import Deliver, EngineHealth, RunView
+from safebox.firewall.recovery import view_of
+from safebox.firewall.runs import Run, Runs
+
+NOW_NS = 1_780_000_000 * 10**9
+PAYEE = "0x00000000219ab540356cBB839Cbe05303d7705Fa"
+ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+MANDATE = f"""
+[agent]
+name = "tester"
+command = ["true"]
+purpose = "Test the pipeline."
+task = "Pay, mail, compute."
+expires = "1h"
+[wallet]
+chain = "dev"
+budget = "7 ETH"
+per_transfer = "1 ETH"
+[wallet.payees]
+acme = "{PAYEE}"
+[mail]
+recipients = ["a@b.example"]
+per_hour = 1000
+"""
+
+
+class MemoryStore:
+    """Keeps records in a list; `broken` makes appends fail, `stall` makes them wait."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.broken = False
+        self.stall: asyncio.Event | None = None
+
+    def read(self) -> Iterator[bytes]:
+        return iter(list(self.records))
+
+    async def append(self, records: Sequence[bytes]) -> None:
+        await asyncio.sleep(0)
+        if self.stall is not None:
+            await self.stall.wait()
+        if self.broken:
+            raise LedgerUnavailable("the disk is full")
+        self.records.extend(records)
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def events(self) -> list[LedgerEvent]:
+        return [decode_event(record) for record in self.records]
+
+
+class ScriptedEngine:
+    """Answers with what it was given: an answer, or an error to raise."""
+
+    bundle = "sha256:test"
+
+    def __init__(self) -> None:
+        self.answer: Answer | BaseException = Answer(Verdict.ALLOW, (), {})
+        self.asked: list[bytes] = []
+
+    async def decide(self, document: bytes) -> Answer:
+        self.asked.append(document)
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    def health(self) -> EngineHealth:
+        return EngineHealth(True, "")
+
+    def deny(self, code: str = "test.denied") -> None:
+        self.answer = refusal(code, "no")
+
+
+class MemoryConnector:
+    """Counts what it did; `price` is charged, `on_quote` and `on_perform` can raise or wait."""
+
+    def __init__(self, name: str, rail: str = "wallet", asset: str = "ETH") -> None:
+        self.name = name
+        self.price: Callable[[Action], int] = lambda _: 0
+        self.rail, self.asset = rail, asset
+        self.done: list[Action] = []
+        self.on_quote: Callable[[], Awaitable[None]] | None = None
+        self.on_perform: Callable[[], Awaitable[None]] | None = None
+        self.world: dict[str, Outcome] = {}
+
+    async def quote(self, action: Action, run: RunView) -> Quote:
+        if self.on_quote is not None:
+            await self.on_quote()
+        return Quote(charges=self._charges(action), plan={"price": str(self.price(action))})
+
+    async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
+        if self.on_perform is not None:
+            await self.on_perform()
+        self.done.append(action)
+        return Outcome(status="done", charges=self._charges(action), result={"number": len(self.done)})
+
+    async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
+        return self.world.get(action.id, Outcome(status="failed", detail="it never happened"))
+
+    async def healthy(self) -> bool:
+        return True
+
+    async def close(self) -> None:
+        pass
+
+    def _charges(self, action: Action) -> tuple[Charge, ...]:
+        price = self.price(action)
+        return (Charge(self.rail, Amount(price, self.asset)),) if price else ()
+
+
+class StepClock:
+    """Advances a microsecond at each look."""
+
+    def __init__(self, now_ns: int = NOW_NS) -> None:
+        self.now = now_ns
+        self._ids = itertools.count(1)
+
+    def now_ns(self) -> int:
+        self.now += 1000
+        return self.now
+
+    def new_id(self, prefix: str) -> str:
+        return f"{prefix}_{next(self._ids):06d}"
+
+
+class Rig:
+    """A pipeline over twins, with one live run `run_1`."""
+
+    def __init__(self, store: MemoryStore | None = None, mandate: str = MANDATE) -> None:
+        self.store = store or MemoryStore()
+        self.engine = ScriptedEngine()
+        self.clock = StepClock()
+        self.metrics = Metrics()
+        self.runs = Runs()
+        self.ledger = Ledger(self.store)
+        self.connectors = {
+            "chain": MemoryConnector("chain"),
+            "mail": MemoryConnector("mail"),
+            "compute": MemoryConnector("compute", "compute", "USD"),
+            "inference": MemoryConnector("inference", "inference", "USD"),
+        }
+        self.connectors["chain"].price = lambda action: getattr(action.args, "amount", Amount(0, "ETH")).units
+        if "run_1" not in self.ledger.books.runs:
+            started = run_started("run_1", mandate, self.clock.now_ns())
+            self.store.records.append(msgspec.json.encode(started, enc_hook=str, order="deterministic"))
+            self.ledger.books.apply(started)
+        self.run = Run(view_of(self.ledger.book("run_1").started), self.ledger.book("run_1"), Evidence({}))
+        self.runs.add(self.run)
+        self.pipeline = Pipeline(
+            engine=self.engine,
+            ledger=self.ledger,
+            connectors=self.connectors,
+            clock=self.clock,
+            runs=self.runs,
+            metrics=self.metrics,
+        )
+
+    @property
+    def effects(self) -> int:
+        return sum(len(connector.done) for connector in self.connectors.values())
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def run_started(run: str, mandate: str, at_ns: int) -> RunStarted:
+    file = load(mandate, now=datetime.fromtimestamp(at_ns / 1e9, UTC), source="safebox.toml")
+    shown = {
+        "id": run,
+        "agent": file.name,
+        "image": file.image,
+        "depth": 0,
+        "parent": None,
+        "root": run,
+        "engine": "none",
+        "address": ADDRESS,
+        "state": "live",
+    }
+    return RunStarted(
+        at_ns=at_ns,
+        run=run,
+        run_view=msgspec.Raw(canonical(shown)),
+        mandate=msgspec.Raw(encode_mandate(file.mandate)),
+        mandate_digest=mandate_digest(file.mandate),
+        folder=None,
+        task=file.task,
+        inbox=None,
+    )
