@@ -1,0 +1,118 @@
+"""The typer application: commands are imported when they are called, errors become cause, remedy and status."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from safebox.firewall.errors import SafeboxError
+from safebox.sandbox.cli.commands import COMMANDS, GROUPS
+from safebox.sandbox.cli.exit import DONE, INTERRUPTED
+from safebox.sandbox.cli.help_page import help_page, wants_colour
+from safebox.sandbox.errors import SandboxError
+
+SANDBOX_STATUS = 6
+
+
+def run_command() -> int:
+    """Run the command the process was started with and give its exit status; typer itself ends it with 2 on misuse."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what agents wrote must not end the program
+    try:
+        _application()(prog_name="safebox")
+    except (SafeboxError, SandboxError) as error:
+        _explain(error)
+        return SANDBOX_STATUS if isinstance(error, SandboxError) else error.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def _explain(error: SafeboxError | SandboxError) -> None:
+    bold, dim, end = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if wants_colour(sys.stderr) else ("", "", "")
+    from safebox.sandbox.cli.words import clean
+
+    sys.stdout.flush()
+    lines = clean(error.cause, lines=True).replace("\n", "\n  ")
+    sys.stderr.write(f"{bold}safebox: {end}{lines}\n")
+    if error.remedy:
+        sys.stderr.write(f"  → {clean(error.remedy, lines=True)}\n")
+    sys.stderr.write(f"{dim}  ({error.code}){end}\n")
+
+
+class _Commands(TyperGroup):
+    """A group whose commands are looked up in the table."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the table's order."""
+        words = [command.removeprefix(self._prefix()) for command in COMMANDS if command.startswith(self._prefix())]
+        return list(dict.fromkeys(word.split(" ")[0] for word in words))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, imported now."""
+        path = self._prefix() + cmd_name
+        if path in COMMANDS:
+            return _command(path)
+        return _group(path) if path in GROUPS else None
+
+    def get_help(self, ctx: Any) -> str:
+        """The page of the whole program, or of the group."""
+        return super().get_help(ctx) if self._prefix() else help_page(colour=wants_colour(sys.stdout)).rstrip("\n")
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands of a group without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(word, COMMANDS[self._prefix() + word]) for word in self.list_commands(ctx)])
+
+    def _prefix(self) -> str:
+        return f"{self.name} " if self.name in GROUPS else ""
+
+
+def _application() -> Any:
+    application = typer.Typer(
+        cls=_Commands,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )
+    application.callback(invoke_without_command=True)(_root)
+    return typer.main.get_command(application)
+
+
+def _root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"safebox {version_of('safebox-firewall')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def _group(name: str) -> Any:
+    group = typer.Typer(
+        name=name, cls=_Commands, help=GROUPS[name], rich_markup_mode=None, no_args_is_help=True, add_completion=False
+    )
+    group.callback()(_nothing)
+    return typer.main.get_command(group)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _command(path: str) -> Any:
+    name = path.replace(" ", "_")
+    function = getattr(importlib.import_module(f"safebox.sandbox.cli.{name}"), name)
+    single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    settings = {"help_option_names": ["--help", "-h"]}
+    single.command(path.rpartition(" ")[2], context_settings=settings)(function)
+    return typer.main.get_command(single)

@@ -1,0 +1,34 @@
+"""The table of commands. A command `a b` is the function `a_b` in the module `a_b`, imported when it is called."""
+
+HEADINGS: dict[str, dict[str, str]] = {
+    "Agents": {
+        "init": "Write a commented mandate to start from",
+        "mandate check": "Say what a mandate grants, or everything that is wrong with it",
+        "ps": "List the runs",
+        "logs": "Show what a run's agent printed",
+        "kill": "Stop a run, or all of them, at once",
+    },
+    "Policy": {
+        "policy check": "Find what is wrong with policies before they come into force",
+        "policy test": "Run the tests of policies",
+    },
+    "Record": {
+        "audit tail": "Show what agents asked for and what was decided",
+        "audit verify": "Check that no record of the ledger was changed",
+    },
+    "Machine": {
+        "doctor": "Check that this machine has what safebox needs",
+        "image build": "Build the image agents run in",
+    },
+}
+"""Heading → command → what it does in one line."""
+
+GROUPS = {
+    "mandate": "What a run may do",
+    "policy": "The rules that judge",
+    "audit": "The record of every decision",
+    "image": "What agents run in",
+}
+"""The first words of commands of two words."""
+
+COMMANDS = {command: line for commands in HEADINGS.values() for command, line in commands.items()}

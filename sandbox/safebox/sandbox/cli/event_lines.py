@@ -1,0 +1,115 @@
+"""Ledger events as lines for people: one line each in a pipe, coloured and wrapped on a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from safebox.sandbox.cli.words import clean, fields, outcome, short_address, summary
+
+MARKS: Final = {"allow": "✔", "deny": "✘", "hold": "⏸", "failed": "!", "unknown": "?"}
+COLOURS: Final = {"allow": "32", "deny": "1;31", "hold": "33", "done": "2", "failed": "31", "unknown": "33"}
+"""SGR numbers by verdict and outcome."""
+_INDENT: Final = 21
+"""Where the tool's name starts: time, mark and verdict stand before it."""
+_TOOL: Final = 15
+"""The longest tools' names (wallet.transfer) have this many letters."""
+_NARROW: Final = 40
+"""Less room than this can't be wrapped to any use."""
+
+
+def time_of(at_ns: object) -> str:
+    """The local time of day of an event."""
+    return f"{datetime.fromtimestamp(at_ns // 10**9):%H:%M:%S}" if isinstance(at_ns, int) else "--:--:--"
+
+
+def day_and_time(at_ns: int) -> str:
+    """The local date and time of an event."""
+    return f"{datetime.fromtimestamp(at_ns // 10**9):%Y-%m-%d %H:%M}"
+
+
+def plain_line(event: Mapping[str, Any]) -> str:
+    """An event as one uncoloured line that leaves nothing out."""
+    word, tool, text, why = _parts(event, full=True)
+    run = clean(event.get("run") or "-")
+    return " ".join(
+        part for part in (time_of(event.get("at_ns")), run, word, tool, text, f"[{why}]" if why else "") if part
+    )
+
+
+def terminal_lines(event: Mapping[str, Any], *, width: int, with_run: bool = False) -> str:
+    """An event for a terminal `width` columns wide; `with_run` says whose it is."""
+    word, tool, text, why = _parts(event, full=False)
+    colour = COLOURS.get(word, "1")
+    run = f"\x1b[2m{clean(str(event.get('run') or ''))[-6:]:6}\x1b[0m " if with_run else ""
+    indent = _INDENT + (7 if with_run else 0)
+    room = max(_NARROW, width - 1)
+    head = f"{time_of(event.get('at_ns'))}  {run}\x1b[{colour}m{MARKS.get(word, ' ')} {word:8}\x1b[0m"
+    body = _wrapped(f"{tool:{_TOOL}}  {text}".rstrip(), room, indent, indent + _TOOL + 2)
+    lines = [f"\x1b[2m{body}\x1b[0m" if word == "done" else body]
+    if why:
+        lines.append(f"\x1b[{colour}m{' ' * indent}{_wrapped(why, room, indent, indent)}\x1b[0m")
+    return head + "\n".join(lines)
+
+
+def _wrapped(text: str, room: int, start: int, indent: int) -> str:
+    indent = indent if indent + _NARROW <= room else start
+    lines = textwrap.wrap(
+        text, room, initial_indent=" " * start, subsequent_indent=" " * indent, drop_whitespace=True, max_lines=4
+    )
+    return "\n".join(lines)[start:]
+
+
+def _parts(event: Mapping[str, Any], *, full: bool) -> tuple[str, str, str, str]:
+    """The word that is coloured, the tool, what it is about, and why it was refused."""
+    tool = clean(event.get("tool", ""))
+    match event.get("event"):
+        case "decided":
+            answer = fields(event.get("answer"))
+            text = summary(event, full=full) + (" (by the owner)" if event.get("caller") == "owner" else "")
+            return str(answer.get("verdict", "?")), tool, text, _why(answer)
+        case "settled":
+            return str(event.get("status", "?")), tool, outcome(event, full=full), ""
+        case "run_started":
+            return "start", "run", clean(_agent(event)), ""
+        case "run_ended":
+            code = event.get("exit_code")
+            status = "" if code is None else f", status {code}"
+            return "end", "run", f"{clean(event.get('reason', ''))}{status}", ""
+        case "stop":
+            return "stop", "run", clean(event.get("reason", "")), ""
+        case "policy":
+            problem = clean(event.get("problem") or "")
+            return (
+                "policy",
+                "bundle",
+                "not taken into force; the last good one stays" if problem else "checked",
+                problem,
+            )
+        case "policy_activated":
+            bundle = clean(event.get("bundle", ""))
+            return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ""
+        case other:
+            return clean(other or "?"), tool, _rest(event), ""
+
+
+def _why(answer: Mapping[str, Any]) -> str:
+    return "; ".join(f"{clean(reason['code'])}: {clean(reason['message'])}" for reason in answer.get("reasons") or ())
+
+
+def _rest(event: Mapping[str, Any]) -> str:
+    """The plain values of an event nobody wrote words for."""
+    known = {"event", "at_ns", "run", "tool"}
+    return ", ".join(f"{key} {clean(value)}" for key, value in event.items() if key not in known and _short(value))
+
+
+def _short(value: object) -> bool:
+    return isinstance(value, str | int) and bool(str(value))
+
+
+def _agent(event: Mapping[str, Any]) -> str:
+    view = fields(event.get("run_view"))
+    address = view.get("address")
+    return f"{view.get('agent', '?')}{f' with wallet {short_address(address)}' if address else ''}"

@@ -1,0 +1,40 @@
+"""The page `safebox --help` prints. Imports no typer, no rich: help comes at once."""
+
+import os
+from typing import TextIO
+
+from safebox.sandbox.cli.commands import HEADINGS
+from safebox.sandbox.cli.exit import EXIT_STATUSES
+
+ABOUT = "Run wallet-holding AI agents in sandboxes whose every action passes a policy firewall."
+OPTIONS = {
+    "--install-completion": "Make the shell complete commands and options",
+    "--show-completion": "Print the completion for the shell, to install it yourself",
+    "--version": "Print the version",
+    "--help, -h": "Print this, or the help of a command after its name",
+}
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to send colours: to a terminal, unless NO_COLOR (https://no-color.org) or TERM=dumb says no."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def help_page(*, colour: bool) -> str:
+    """The whole page, for 80 columns."""
+    bold, cyan, end = ("\x1b[1m", "\x1b[36m", "\x1b[0m") if colour else ("", "", "")
+
+    def heading(text: str) -> str:
+        return f"{bold}{text}{end}\n"
+
+    def row(word: str, text: str, width: int) -> str:
+        return f"  {cyan}{word.ljust(width)}{end}  {text}\n"
+
+    page = f"{ABOUT}\n\n{heading('Usage')}  safebox COMMAND [OPTIONS] [ARGUMENTS]\n"
+    for name, commands in HEADINGS.items():
+        page += "\n" + heading(name) + "".join(row(command, line, 13) for command, line in commands.items())
+    page += "\n" + heading("Options") + "".join(row(option, line, 20) for option, line in OPTIONS.items())
+    page += (
+        "\n" + heading("Exit status") + "".join(row(f"{status:>3}", line, 3) for status, line in EXIT_STATUSES.items())
+    )
+    return page + "\nState is in $SAFEBOX_HOME, or else in ~/.local/state/safebox.\n"

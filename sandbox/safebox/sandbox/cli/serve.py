@@ -1,0 +1,78 @@
+"""`safebox serve`: the firewall as a daemon that several `safebox run` share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from typing import Annotated
+
+import typer
+
+from safebox.sandbox.cli.setup import (
+    ChainIdOption,
+    ChainOption,
+    EngineOption,
+    MailOption,
+    MetricsOption,
+    ModelOption,
+    PlaybooksOption,
+    PoliciesOption,
+    PriceOption,
+    SenderOption,
+    Setup,
+)
+
+
+def serve(
+    policies: PoliciesOption = None,
+    playbooks: PlaybooksOption = None,
+    chain_url: ChainOption = None,
+    chain_id: ChainIdOption = None,
+    smtp_url: MailOption = None,
+    mail_from: SenderOption = "agent@safebox.invalid",
+    model_url: ModelOption = None,
+    model_price: PriceOption = None,
+    metrics_port: MetricsOption = 0,
+    engine: EngineOption = None,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the last run has left.")] = False,
+) -> None:
+    """Run the firewall until it is told to end (SIGTERM, Ctrl-C)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    setup = Setup(
+        policies=tuple(policies or ()),
+        playbooks=tuple(playbooks or ()),
+        chain_url=chain_url,
+        chain_id=chain_id,
+        smtp_url=smtp_url,
+        mail_from=mail_from,
+        model_url=model_url,
+        model_prices=tuple(model_price or ()),
+        metrics_port=metrics_port,
+        engine=engine,
+    )
+    import uvloop
+
+    uvloop.run(_serve(setup, until_idle=until_idle))
+
+
+async def _serve(setup: Setup, *, until_idle: bool) -> None:
+    from safebox.firewall.daemon import Firewall
+    from safebox.sandbox.engines import choose_engine
+    from safebox.sandbox.provider import LocalCompute
+
+    engine = await asyncio.to_thread(choose_engine, setup.engine)
+    await asyncio.to_thread(engine.reap)
+    settings = setup.settings(until_idle=until_idle)
+    firewall = Firewall(settings, LocalCompute(engine), setup.chain())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, firewall.ended.set)
+    await firewall.start()
+    typer.echo(f"safebox firewall in {settings.home}, metrics at {firewall.metrics_url}")
+    for part, what in settings.parts().items():
+        typer.echo(f"  {part:8} {what}")
+    with contextlib.suppress(asyncio.CancelledError):
+        await firewall.ended.wait()
+    await firewall.close()

@@ -1,0 +1,120 @@
+"""How a firewall is set up from the command line: one set of options for `serve`, `run` and `demo`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from safebox.firewall.errors import ConfigError
+
+if TYPE_CHECKING:
+    from safebox.firewall.connectors.prices import ModelPrice
+    from safebox.firewall.settings import Settings
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+
+PoliciesOption = Annotated[
+    list[Path] | None, typer.Option("--policies", metavar="DIR", help="Policies to judge by, instead of the pack.")
+]
+PlaybooksOption = Annotated[
+    list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
+]
+ChainOption = Annotated[
+    str | None, typer.Option("--chain-url", metavar="URL", help="An Ethereum node; else a stand-in.")
+]
+ChainIdOption = Annotated[int | None, typer.Option("--chain-id", metavar="N", help="The only chain ever signed for.")]
+MailOption = Annotated[str | None, typer.Option("--smtp-url", metavar="URL", help="A mail relay; else a local sink.")]
+SenderOption = Annotated[str, typer.Option("--mail-from", metavar="ADDRESS", help="Whom mail comes from.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model-url", metavar="URL", help="An OpenAI-compatible model; else a scripted stand-in.")
+]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option("--model-price", metavar="MODEL=IN,OUT", help="A model's price in micro-USD per 1,000 tokens."),
+]
+MetricsOption = Annotated[int, typer.Option("--metrics-port", metavar="PORT", help="Where /metrics is; 0 takes any.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", metavar="NAME", help="docker or bwrap; else what is there.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What was said on the command line; `None` and empty mean the default."""
+
+    policies: tuple[Path, ...] = ()
+    playbooks: tuple[Path, ...] = ()
+    chain_url: str | None = None
+    chain_id: int | None = None
+    smtp_url: str | None = None
+    mail_from: str = "agent@safebox.invalid"
+    model_url: str | None = None
+    model_prices: tuple[str, ...] = field(default=())
+    metrics_port: int = 0
+    engine: str | None = None
+
+    def arguments(self) -> list[str]:
+        """The options of `safebox serve` that say the same."""
+        named = [
+            *(("--policies", str(each.absolute())) for each in self.policies),
+            *(("--playbooks", str(each.absolute())) for each in self.playbooks),
+            *(("--model-price", each) for each in self.model_prices),
+            ("--chain-url", self.chain_url),
+            ("--chain-id", self.chain_id),
+            ("--smtp-url", self.smtp_url),
+            ("--mail-from", self.mail_from),
+            ("--model-url", self.model_url),
+            ("--metrics-port", self.metrics_port),
+            ("--engine", self.engine),
+        ]
+        return [word for name, value in named if value is not None for word in (name, str(value))]
+
+    def settings(self, *, until_idle: bool = False) -> Settings:
+        """The firewall's settings.
+
+        Raises:
+            ConfigError: if a price is malformed.
+        """
+        from safebox.firewall.engines.bundle import pack_folder
+        from safebox.firewall.settings import Settings, state_folder
+
+        key = os.environ.get("OPENAI_API_KEY") or None
+        return Settings(
+            home=state_folder(),
+            policies=self.policies or (pack_folder(),),
+            playbooks=self.playbooks,
+            chain_url=self.chain_url,
+            smtp_url=self.smtp_url,
+            mail_from=self.mail_from,
+            model_url=self.model_url or (OPENAI_URL if key is not None else None),
+            model_key=key,
+            model_prices=dict(_price(text) for text in self.model_prices),
+            metrics_port=self.metrics_port,
+            until_idle=until_idle,
+        )
+
+    def chain(self) -> int:
+        """The chain's id: the stand-in's unless another is named.
+
+        Raises:
+            ConfigError: if a node is named without its chain id.
+        """
+        from safebox.firewall.standins.evm import CHAIN_ID
+
+        if self.chain_id is None and self.chain_url is not None:
+            raise ConfigError("--chain-url without --chain-id", remedy="say which chain the node must be on")
+        return self.chain_id if self.chain_id is not None else CHAIN_ID
+
+
+def _price(text: str) -> tuple[str, ModelPrice]:
+    from safebox.firewall.connectors.prices import ModelPrice
+
+    model, _, prices = text.rpartition("=")
+    into, _, out = prices.partition(",")
+    if not model or not into.isdecimal() or not out.isdecimal():
+        raise ConfigError(f"{text!r} is not a price", remedy="write MODEL=IN,OUT, as in gpt-4.1-mini=400,1600")
+    return model, ModelPrice(input=int(into), output=int(out))
