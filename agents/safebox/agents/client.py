@@ -31,6 +31,7 @@ from safebox.agents.errors import (
     from_answer,
     seconds,
 )
+from safebox.agents.jsontext import parse
 
 DEFAULT_URL = "http://127.0.0.1:8700"  # where the sandbox shows the tools gateway
 TIMEOUT = 120.0  # seconds; a transfer waits for its block, a mail for the relay
@@ -186,8 +187,8 @@ def _read(response: http.client.HTTPResponse) -> _Reply:
     document: object = None
     if len(text) <= MAX_ANSWER_BYTES:
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):  # ValueError: neither UTF-8 nor JSON
+            document = parse(text)
+        except ValueError:
             document = None
     wait = seconds(_member(_member(document, "error"), "retry_after"), otherwise=_header_seconds(response))
     return _Reply(response.status, wait, document)

@@ -12,7 +12,6 @@
 Codes that start with `client.` are made here, all others come from the firewall.
 """
 
-# ruff: noqa: N818 - the names say what happened; callers read "except Denied"
 from __future__ import annotations
 
 import math

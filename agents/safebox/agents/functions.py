@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from safebox.agents.client import Client, Tool
 from safebox.agents.errors import BAD_ARGUMENTS, UNKNOWN_TOOL, BadRequest, ToolError
+from safebox.agents.jsontext import parse
 
 Arguments = Mapping[str, object]
 
@@ -88,13 +90,10 @@ def answer_function(
 
 
 def _parse(text: str) -> dict[str, object]:
-    try:
-        value: object = json.loads(text or "{}")
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    value = parse(text or "{}")
     if not isinstance(value, dict):
         raise ValueError(f"a JSON {type(value).__name__}")  # noqa: TRY004 - a mistake of the model, not of a caller
-    return {str(key): item for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return cast("dict[str, object]", value)
 
 
 def _json(value: object) -> str:

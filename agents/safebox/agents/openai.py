@@ -8,7 +8,7 @@ The OpenAI SDK is imported for its types alone, so the caller's version of it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -95,8 +95,9 @@ def run_conversation(
     *,
     max_turns: int = MAX_TURNS,
     max_completion_tokens: int = MAX_COMPLETION_TOKENS,
+    watch: Callable[[ChatCompletionMessageParam], object] = lambda _message: None,
 ) -> Conversation:
-    """Let the model call tools until it only talks, or until the turn limit.
+    """Let the model call tools until it only talks, or until the turn limit; `watch` sees each new message.
 
     Raises:
         openai.OpenAIError: The inference gateway refused or was not reached.
@@ -115,9 +116,12 @@ def run_conversation(
         message = answer.choices[0].message
         text = message.content or ""
         talk.append(cast("ChatCompletionMessageParam", message.model_dump(exclude_none=True)))
+        watch(talk[-1])
         if not message.tool_calls:
             return Conversation(talk, text, finished=True)
-        talk.extend(tools.dispatch(call) for call in message.tool_calls)
+        for call in message.tool_calls:
+            talk.append(tools.dispatch(call))
+            watch(talk[-1])
     return Conversation(talk, text, finished=False)
 
 
