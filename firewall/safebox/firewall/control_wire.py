@@ -1,4 +1,4 @@
-"""Messages between the firewall and the people's side of it, over a Unix socket: a length, JSON, and sockets beside it."""
+"""Messages between the firewall and its people, over a Unix socket: a length, JSON, and sockets beside it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,6 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[socket.sock
         return None
     try:
         (length,) = _HEADER.unpack(header + _exactly(connection, _HEADER.size - len(header)))
-        if length > MESSAGE_BYTES_MAX:
-            raise ControlError("a control message is too long")
         return msgspec.json.decode(_exactly(connection, length), type=dict[str, Any]), sockets
     except (ControlError, msgspec.DecodeError) as error:
         for item in sockets:
@@ -69,6 +67,8 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[socket.sock
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
+    if count > MESSAGE_BYTES_MAX:
+        raise ControlError("a control message is too long")
     parts = bytearray()
     while len(parts) < count:
         try:

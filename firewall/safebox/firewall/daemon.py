@@ -184,7 +184,7 @@ class Firewall:
     async def _end(self, run: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         shown = self._shown(run)
         self._attached.discard(run)
-        for instance in await asyncio.to_thread(self._provider.running, run):
+        for instance in await asyncio.to_thread(self._world.compute.open_instances, run):
             arguments = {"instance": instance}
             await self.pipeline.handle(Call(run=run, tool="compute.stop", arguments=arguments, caller=Caller.OWNER))
         ended = await self._lifecycle.end(run, reason, exit_code)

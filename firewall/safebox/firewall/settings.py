@@ -8,8 +8,14 @@ from typing import Final
 
 import msgspec
 
+from safebox.firewall.connectors.prices import ImagePrice, ModelPrice
+
 OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""
+STANDIN_PRICE: Final = ModelPrice(input=150, output=600)
+"""What the stand-in model is charged at, micro-USD per 1,000 tokens: a small hosted model's order of magnitude."""
+IMAGE_PRICES: Final = {"safebox/base": ImagePrice(per_minute=10_000)}
+"""The price list of the local provider, in micro-USD: a cent a minute, a small cloud machine's order of magnitude."""
 
 
 def state_folder() -> Path:
@@ -25,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
 
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
-    `prices` are micro-USD per minute by image, `model_prices` micro-USD per 1,000 tokens (in, out) by model.
+    an image or model without a price can't be bought, except that the stand-in model costs `STANDIN_PRICE`.
     """
 
     home: Path
@@ -36,8 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: str = "agent@safebox.invalid"
     model_url: str | None = None
     model_key: str | None = None
-    prices: dict[str, int] = {}
-    model_prices: dict[str, tuple[int, int]] = {}
+    prices: dict[str, ImagePrice] = msgspec.field(default_factory=lambda: dict(IMAGE_PRICES))
+    model_prices: dict[str, ModelPrice] = {}
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     until_idle: bool = False

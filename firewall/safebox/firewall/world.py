@@ -1,4 +1,4 @@
-"""The world as one firewall sees it: a connector for each kind of effect, and the stand-ins where nothing real is named."""
+"""The world as one firewall sees it: a connector for each kind of effect, stand-ins where nothing real is named."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
 from safebox.firewall.connectors.inference import InferenceConnector
+from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import Connector, RunView
-from safebox.firewall.settings import OWNER_FUNDS_WEI, Settings
-from safebox.firewall.standins.child import StandIn
+from safebox.firewall.settings import OWNER_FUNDS_WEI, STANDIN_PRICE, Settings
+from safebox.firewall.standins.child import Name, StandIn
 
 
 class World:
@@ -22,8 +23,15 @@ class World:
     Use `open`, and `close` at the end.
     """
 
-    def __init__(self, chain: ChainConnector, connectors: Mapping[str, Connector], standins: list[StandIn]) -> None:
+    def __init__(
+        self,
+        chain: ChainConnector,
+        compute: ComputeConnector,
+        connectors: Mapping[str, Connector],
+        standins: list[StandIn],
+    ) -> None:
         self.chain = chain
+        self.compute = compute
         self.connectors = connectors
         self._standins = standins
 
@@ -38,8 +46,8 @@ class World:
         standins: list[StandIn] = []
         log = os.open(settings.home / "standins.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-        async def stand_in(name: str, *arguments: str | Path) -> str:
-            child = await StandIn.start(name, *arguments, log=log)  # type: ignore[arg-type]
+        async def stand_in(name: Name, *arguments: str | Path) -> str:
+            child = await StandIn.start(name, *arguments, log=log)
             standins.append(child)
             return child.url
 
@@ -54,13 +62,19 @@ class World:
         finally:
             os.close(log)
         chain = ChainConnector(chain_url, chain_id, keystore)
+        compute = ComputeConnector(provider, settings.prices, LeaseBook(settings.home / "leases"))
         connectors: dict[str, Connector] = {
             "chain": chain,
             "mail": MailConnector(smtp_url, settings.mail_from, inbox_of),
-            "compute": ComputeConnector(provider, settings.prices),
-            "inference": InferenceConnector(model_url, settings.model_prices, key=settings.model_key),
+            "compute": compute,
+            "inference": InferenceConnector(
+                model_url,
+                settings.model_prices,
+                default=STANDIN_PRICE if settings.model_url is None else None,
+                key=settings.model_key,
+            ),
         }
-        return cls(chain, connectors, standins)
+        return cls(chain, compute, connectors, standins)
 
     async def close(self) -> None:
         """Let go of connections and end the stand-ins."""

@@ -65,7 +65,7 @@ def start(log: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "safebox.sandbox", *arguments],
+            [sys.executable, "-m", "safebox.sandbox.cli", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=handle,
             stderr=handle,

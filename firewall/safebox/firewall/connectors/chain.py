@@ -116,6 +116,17 @@ class ChainConnector:
         """Close the connections to the node."""
         await self._node.close()
 
+    async def balance(self, address: str) -> int:
+        """What an address holds, in wei.
+
+        Raises:
+            FactsUnavailable: The node didn't tell.
+        """
+        try:
+            return await self._node.quantity("eth_getBalance", address, "latest")
+        except (NodeUnavailable, NodeRefused) as error:
+            raise FactsUnavailable(f"the chain could not be asked: {error}") from error
+
     async def forward(self, payload: bytes) -> bytes:
         """Pass a JSON-RPC read on to the node, byte for byte; what may be read is for the gateway to say.
 

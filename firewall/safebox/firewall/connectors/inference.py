@@ -35,16 +35,20 @@ class InferenceConnector:
     Args:
         url: its base URL, as in `https://host/v1`.
         prices: micro-USD per 1000 tokens of each model that may be asked.
+        default: the price of every other model; None if no other may be asked.
         key: its API key, if it wants one.
     """
 
     name = "inference"
 
-    def __init__(self, url: str, prices: dict[str, ModelPrice], *, key: str | None = None) -> None:
+    def __init__(
+        self, url: str, prices: dict[str, ModelPrice], *, default: ModelPrice | None = None, key: str | None = None
+    ) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ConfigError("the model provider's address is no http or https URL", remedy="write https://host/v1")
         self._url = url.rstrip("/")
         self._prices = dict(prices)
+        self._default = default
         self._key = key
         self._session: aiohttp.ClientSession | None = None
 
@@ -56,7 +60,7 @@ class InferenceConnector:
         """
         chat = _chat(action)
         wire.check(chat)
-        size, price = len(wire.encode(chat, stream=chat.stream)), self._prices.get(chat.model)
+        size, price = len(wire.encode(chat, stream=chat.stream)), self._prices.get(chat.model, self._default)
         facts = {"prompt_bytes": size, "max_tokens": chat.max_tokens, "model_known": price is not None}
         plan: dict[str, Any] = {"prompt_bytes": size, "max_tokens": chat.max_tokens or 0}
         if price is not None:

@@ -9,6 +9,7 @@ from eth_account import Account
 from eth_account.datastructures import SignedTransaction
 from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
+from hexbytes import HexBytes
 
 from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 from safebox.firewall.errors import EffectError
@@ -102,7 +103,7 @@ def decoded(raw: bytes) -> dict[str, Any]:
     """
     if raw[:1] != bytes([_TYPE]):
         raise EffectError("the signed transaction is of another type")
-    fields = TypedTransaction.from_bytes(raw).as_dict()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
     return {
         "type": int(fields["type"]),
         "to": to_checksum_address(fields["to"]).lower() if fields["to"] else "",
