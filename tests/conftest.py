@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from tests import leftovers, real_parts
 
 GRACE_SECONDS = 5.0
 """What a child needs to see that its parent left, and to end."""
+
+RECURSION = sys.getrecursionlimit()
+"""Python's own limit. py_ecc, which comes with eth_account and web3, raises it to 100,000 for the whole process:
+parsing deeply nested JSON then overflows the C stack, and the test run dies without a word."""
 
 _started = pytest.StashKey[float]()
 _home = pytest.StashKey[str]()
@@ -52,6 +57,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("left behind: this fails the run", sep="!", red=True)
         for line in left:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def recursion_limit() -> None:
+    """Every test runs under Python's own recursion limit, whatever was imported before it."""
+    sys.setrecursionlimit(RECURSION)
 
 
 @pytest.fixture
