@@ -1,7 +1,7 @@
 """Images: a root tree under a name, for whichever engine runs the sandbox.
 
-`build` makes the base image from this machine's own Python (see `tree.py`) and gives it to the engine; called again with
-nothing changed it notices within a second and does nothing.
+`build` makes the base image from this machine's own Python (see `tree.py`) and gives it to the engine; called again
+with nothing changed it notices within a second and does nothing.
 """
 
 import fcntl

@@ -3,7 +3,9 @@
 A process id alone is reused; with its start time, the boot and the process namespace it names one process for ever.
 """
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 _START_FIELD = 19
@@ -47,3 +49,16 @@ def owner_is_dead(mark: str) -> bool:
     if namespace != _namespace():
         return False
     return _start_time(int(pid)) != start
+
+
+def end_process(mark: str) -> None:
+    """SIGKILL to exactly the process the mark names; gone already is fine."""
+    if not mark or owner_is_dead(mark):
+        return
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(int(mark.partition("-")[0]))
+        try:
+            if not owner_is_dead(mark):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)

@@ -5,13 +5,13 @@ and attackers do. Left out, each for a reason:
 
 - `io_uring_*`: a second way to make system calls that no filter sees.
 - `unshare`, `setns`, `clone` with a namespace flag, `mount` and its family, `chroot`, `pivot_root`: new namespaces give
-  capabilities over fresh kernel code. `clone3` answers ENOSYS (its flags can't be seen by a filter); libc then uses `clone`.
+  capabilities over fresh kernel code. `clone3` answers ENOSYS (a filter can't see its flags); libc then uses `clone`.
 - `bpf`, `perf_event_open`, `userfaultfd`, `kexec_*`, `*_module`, `modify_ldt`, `vmsplice`: kernel attack surface.
 - `keyctl`, `add_key`, `request_key`: keyrings are not divided by namespaces.
 - `ptrace`, `process_vm_*`, `process_madvise`, `kcmp`, `pidfd_getfd`: one process reaching into another.
 - `memfd_create`, `memfd_secret`: executing what never was a file. libffi and the JITs that use them fall back to files,
   and files are bounded in /work.
-- `open_by_handle_at`, `name_to_handle_at`, `fanotify_*`, `quotactl`, `syslog`, `acct`, clock setting: privileged anyway.
+- `open_by_handle_at`, `name_to_handle_at`, `fanotify_*`, `quotactl`, `syslog`, clock setting: privileged anyway.
 
 Sockets: only AF_UNIX, AF_INET and AF_INET6 as streams and datagrams (no raw sockets, no AF_VSOCK, AF_ALG, AF_PACKET),
 and AF_NETLINK's routing protocol, which `getaddrinfo` and `if_nameindex` ask for the list of interfaces.

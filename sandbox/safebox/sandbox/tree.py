@@ -27,62 +27,11 @@ BUILDER = "4"
 PACKAGES = ("eth-account", "httpx", "langchain", "langchain-openai", "mcp", "openai", "requests", "web3")
 """What agents are written with, as far as it is installed here; each comes with what it requires."""
 
-TOOLS = [
-    "basename",
-    "bash",
-    "cat",
-    "chmod",
-    "cp",
-    "cut",
-    "date",
-    "dirname",
-    "dd",
-    "df",
-    "echo",
-    "env",
-    "expr",
-    "false",
-    "find",
-    "grep",
-    "gzip",
-    "head",
-    "hostname",
-    "id",
-    "ln",
-    "ls",
-    "mkdir",
-    "mkfifo",
-    "mktemp",
-    "mv",
-    "nproc",
-    "od",
-    "printf",
-    "pwd",
-    "readlink",
-    "realpath",
-    "rm",
-    "rmdir",
-    "sed",
-    "seq",
-    "sh",
-    "sha256sum",
-    "sleep",
-    "sort",
-    "stat",
-    "tail",
-    "tar",
-    "tee",
-    "test",
-    "timeout",
-    "touch",
-    "tr",
-    "true",
-    "uname",
-    "uniq",
-    "wc",
-    "xargs",
-    "yes",
-]
+TOOLS = """
+    basename bash cat chmod cp cut date dirname dd df echo env expr false find grep gzip head hostname id ln ls mkdir
+    mkfifo mktemp mv nproc od printf pwd readlink realpath rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee
+    test timeout touch tr true uname uniq wc xargs yes
+    """.split()  # noqa: SIM905 - one string reads better
 """Small programs that shell commands expect, as far as the host has them. None is setuid, none talks to a network."""
 
 _LEFT_OUT_OF_LIBRARY = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}

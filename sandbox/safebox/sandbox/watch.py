@@ -31,13 +31,14 @@ class Watch:
         self._stop()
 
     def pump(self, chunk: bytes, on_output: Callable[[bytes], None]) -> None:
-        """Pass output on up to the limit, and end the run that writes more."""
+        """Pass output on up to the limit. What is above is read and dropped until `until` ends the run.
+
+        (Ending it from here would wait for itself: an engine ends a run only when its output is read.)
+        """
         room = self._limits.log_bytes - self._output
         self._output += len(chunk)
         if room > 0:
             on_output(chunk[:room])
-        if self._output > self._limits.log_bytes:
-            self.end("log_limit", f"wrote more than {self._limits.log_bytes} bytes of output")
 
     def until(self, done: threading.Event, counters: Counters) -> None:
         """Look at the clock and the kernel's counters until `done` is set."""
@@ -46,6 +47,8 @@ class Watch:
             self.memory_kills = max(self.memory_kills, counters.memory_kills())
             if time.monotonic() > deadline:
                 self.end("timeout", f"ran longer than {self._limits.wall_seconds} seconds")
+            elif self._output > self._limits.log_bytes:
+                self.end("log_limit", f"wrote more than {self._limits.log_bytes} bytes of output")
             elif counters.forks_refused():
                 self.end("pids_limit", f"wanted more than {self._limits.pids} processes")
 

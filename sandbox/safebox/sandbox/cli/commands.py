@@ -4,6 +4,7 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Agents": {
         "init": "Write a commented mandate to start from",
         "mandate check": "Say what a mandate grants, or everything that is wrong with it",
+        "run": "Run an agent in a sandbox, and show all it does",
         "ps": "List the runs",
         "logs": "Show what a run's agent printed",
         "kill": "Stop a run, or all of them, at once",
@@ -19,6 +20,7 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Machine": {
         "doctor": "Check that this machine has what safebox needs",
         "image build": "Build the image agents run in",
+        "serve": "Run a firewall that several runs share",
     },
 }
 """Heading → command → what it does in one line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -62,37 +62,49 @@ def _wrapped(text: str, room: int, start: int, indent: int) -> str:
     return "\n".join(lines)[start:]
 
 
-def _parts(event: Mapping[str, Any], *, full: bool) -> tuple[str, str, str, str]:
-    """The word that is coloured, the tool, what it is about, and why it was refused."""
-    tool = clean(event.get("tool", ""))
-    match event.get("event"):
-        case "decided":
-            answer = fields(event.get("answer"))
-            text = summary(event, full=full) + (" (by the owner)" if event.get("caller") == "owner" else "")
-            return str(answer.get("verdict", "?")), tool, text, _why(answer)
-        case "settled":
-            return str(event.get("status", "?")), tool, outcome(event, full=full), ""
-        case "run_started":
-            return "start", "run", clean(_agent(event)), ""
-        case "run_ended":
-            code = event.get("exit_code")
-            status = "" if code is None else f", status {code}"
-            return "end", "run", f"{clean(event.get('reason', ''))}{status}", ""
-        case "stop":
-            return "stop", "run", clean(event.get("reason", "")), ""
-        case "policy":
-            problem = clean(event.get("problem") or "")
-            return (
-                "policy",
-                "bundle",
-                "not taken into force; the last good one stays" if problem else "checked",
-                problem,
-            )
-        case "policy_activated":
-            bundle = clean(event.get("bundle", ""))
-            return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ""
-        case other:
-            return clean(other or "?"), tool, _rest(event), ""
+Parts = tuple[str, str, str, str]
+"""The word that is coloured, the tool, what it is about, and why it was refused."""
+
+
+def _parts(event: Mapping[str, Any], *, full: bool) -> Parts:
+    say = _EVENTS.get(str(event.get("event")))
+    if say is not None:
+        return say(event, full)
+    return clean(event.get("event") or "?"), clean(event.get("tool", "")), _rest(event), ""
+
+
+def _decided(event: Mapping[str, Any], full: bool) -> Parts:
+    answer = fields(event.get("answer"))
+    text = summary(event, full=full) + (" (by the owner)" if event.get("caller") == "owner" else "")
+    return str(answer.get("verdict", "?")), clean(event.get("tool", "")), text, _why(answer)
+
+
+def _settled(event: Mapping[str, Any], full: bool) -> Parts:
+    return str(event.get("status", "?")), clean(event.get("tool", "")), outcome(event, full=full), ""
+
+
+def _run_ended(event: Mapping[str, Any], full: bool) -> Parts:
+    code = event.get("exit_code")
+    return "end", "run", f"{clean(event.get('reason', ''))}{'' if code is None else f', status {code}'}", ""
+
+
+def _policy(event: Mapping[str, Any], full: bool) -> Parts:
+    if event.get("problem"):
+        return "policy", "bundle", "not taken into force; the last good one stays", clean(event["problem"])
+    bundle = clean(event.get("bundle", ""))
+    return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ""
+
+
+_EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
+    "decided": _decided,
+    "settled": _settled,
+    "run_started": lambda event, _full: ("start", "run", clean(_agent(event)), ""),
+    "run_ended": _run_ended,
+    "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ""),
+    "policy": _policy,
+    "policy_activated": _policy,
+}
+"""How each event is told; `stop` and `policy` are told live only, the others are in the ledger, too."""
 
 
 def _why(answer: Mapping[str, Any]) -> str:

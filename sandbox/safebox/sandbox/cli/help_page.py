@@ -37,4 +37,7 @@ def help_page(*, colour: bool) -> str:
     page += (
         "\n" + heading("Exit status") + "".join(row(f"{status:>3}", line, 3) for status, line in EXIT_STATUSES.items())
     )
-    return page + "\nState is in $SAFEBOX_HOME, or else in ~/.local/state/safebox.\n"
+    return (
+        page
+        + "`safebox run` ends with the agent's own status.\n\nState is in $SAFEBOX_HOME, or else in ~/.local/state/safebox.\n"
+    )

@@ -14,6 +14,7 @@ from safebox.sandbox.cli.setup import (
     ChainIdOption,
     ChainOption,
     EngineOption,
+    FundOption,
     MailOption,
     MetricsOption,
     ModelOption,
@@ -36,6 +37,7 @@ def serve(
     model_price: PriceOption = None,
     metrics_port: MetricsOption = 0,
     engine: EngineOption = None,
+    fund: FundOption = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the last run has left.")] = False,
 ) -> None:
     """Run the firewall until it is told to end (SIGTERM, Ctrl-C)."""
@@ -51,6 +53,7 @@ def serve(
         model_prices=tuple(model_price or ()),
         metrics_port=metrics_port,
         engine=engine,
+        funds=tuple(fund or ()),
     )
     import uvloop
 

@@ -42,6 +42,12 @@ EngineOption = Annotated[
 ]
 
 
+FundOption = Annotated[
+    list[str] | None,
+    typer.Option("--fund", metavar="ADDRESS=WEI", help="What somebody owns on the stand-in chain at its first start."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What was said on the command line; `None` and empty mean the default."""
@@ -56,6 +62,7 @@ class Setup:
     model_prices: tuple[str, ...] = field(default=())
     metrics_port: int = 0
     engine: str | None = None
+    funds: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -63,6 +70,7 @@ class Setup:
             *(("--policies", str(each.absolute())) for each in self.policies),
             *(("--playbooks", str(each.absolute())) for each in self.playbooks),
             *(("--model-price", each) for each in self.model_prices),
+            *(("--fund", each) for each in self.funds),
             ("--chain-url", self.chain_url),
             ("--chain-id", self.chain_id),
             ("--smtp-url", self.smtp_url),
@@ -95,6 +103,7 @@ class Setup:
             model_prices=dict(_price(text) for text in self.model_prices),
             metrics_port=self.metrics_port,
             until_idle=until_idle,
+            stand_in_funds=self.funds,
         )
 
     def chain(self) -> int:

@@ -63,12 +63,6 @@ def line_spent(line: Mapping[str, Any]) -> str:
     return money({"asset": line["asset"], "units": line["spent"]}).partition(" ")[0]
 
 
-def line_left(line: Mapping[str, Any]) -> str:
-    """What can still be spent; what is reserved can't."""
-    left = int(line["granted"]) - int(line["spent"]) - int(line["reserved"])
-    return money({"asset": line["asset"], "units": str(max(0, left))})
-
-
 def summary(event: Mapping[str, Any], *, full: bool = False) -> str:
     """What the action of a `decided` event asks for, in a few words. `full` leaves addresses whole."""
     args: Any = fields(event.get("action")).get("args")

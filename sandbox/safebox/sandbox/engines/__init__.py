@@ -43,7 +43,10 @@ class Sandbox(Protocol):
         ...
 
     def start(self, on_output: Callable[[bytes], None]) -> None:
-        """Start the command; `on_output` gets stdout and stderr as they come, on a thread of the engine."""
+        """Start the command; `on_output` gets stdout and stderr as they come, on a thread of the engine.
+
+        A detached sandbox is let go: `on_output` is never called, `SandboxEngine.find` and `output` tell of it.
+        """
         ...
 
     def wait(self, timeout: float | None = None) -> Exit:
@@ -51,6 +54,7 @@ class Sandbox(Protocol):
 
         Raises:
             TimeoutError: it still runs.
+            SandboxError: it is detached, so nobody here knows.
         """
         ...
 
@@ -114,6 +118,10 @@ class SandboxEngine(Protocol):
         """The sandboxes (anybody's) that carry a label of `SandboxSpec.labels` with this value."""
         ...
 
+    def look(self, sandbox_id: str) -> Found | None:
+        """The sandbox of this id as it is now; None when there is none."""
+        ...
+
     def output(self, sandbox_id: str) -> bytes:
         """The last 64 KiB a detached sandbox wrote; empty when it is unknown."""
         ...
@@ -121,6 +129,16 @@ class SandboxEngine(Protocol):
     def discard(self, sandbox_id: str) -> None:
         """End and remove a sandbox by id; does nothing when it is gone."""
         ...
+
+
+def check_attached(spec: SandboxSpec) -> None:
+    """Refuse to wait for what nobody watches.
+
+    Raises:
+        SandboxError: the sandbox is detached.
+    """
+    if spec.detached:
+        raise SandboxError("a detached sandbox can't be waited for", "ask the engine: find(label, value)")
 
 
 def choose_engine(preferred: str | None = None) -> SandboxEngine:

@@ -4,12 +4,10 @@ A keeper process (`keeper.py`) makes the namespaces and owns the sandbox; it die
 Each sandbox has a folder under the state folder, by which leftovers and detached sandboxes are found.
 """
 
-import contextlib
 import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -20,7 +18,7 @@ from safebox.sandbox.engines.bwrap_sandbox import BwrapSandbox
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.groups import group_at, make_group
 from safebox.sandbox.image import file_name, missing, state_folder, trees_folder
-from safebox.sandbox.owner import owner_is_dead
+from safebox.sandbox.owner import end_process, owner_is_dead
 from safebox.sandbox.spec import Limits, SandboxSpec
 
 KEEP_SECONDS = 24 * 3600
@@ -139,6 +137,11 @@ class BwrapEngine:
                 found.append(_found(folder, state))
         return tuple(found)
 
+    def look(self, sandbox_id: str) -> Found | None:
+        """One sandbox by its id."""
+        state = _read_state(_folder_of(sandbox_id))
+        return None if state is None else _found(_folder_of(sandbox_id), state)
+
     def output(self, sandbox_id: str) -> bytes:
         """The last 64 KiB the keeper wrote down."""
         try:
@@ -152,23 +155,10 @@ class BwrapEngine:
         state = _read_state(folder)
         if state is None:
             return
-        end_keeper(state["keeper"])
+        end_process(state["keeper"])
         if state["groups"]:
             group_at(state["groups"]).remove()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def end_keeper(mark: str) -> None:
-    """SIGKILL to exactly the process the mark names; the kernel then ends bubblewrap and everything in it."""
-    if not mark or owner_is_dead(mark):
-        return
-    with contextlib.suppress(ProcessLookupError):
-        pidfd = os.pidfd_open(int(mark.partition("-")[0]))
-        try:
-            if not owner_is_dead(mark):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        finally:
-            os.close(pidfd)
 
 
 def sandboxes_folder() -> Path:

@@ -15,13 +15,14 @@ from safebox.sandbox.spec import MIB, SandboxSpec
 AGENT_UID = 65534
 """nobody, inside; outside it is a uid that nothing else has (as root), or the user who runs safebox."""
 SHM_BYTES = 64 * MIB
-"""/dev/shm, as large as Docker makes it."""
+"""Shared memory in /dev/shm, as large as Docker makes it."""
 LATE_SECONDS = 30
 """The owner ends a run at its limit and says so; the keeper's own clock, later by this, is for an owner that hangs."""
 
 _MASKED = (
-    "acpi", "asound", "cmdline", "config.gz", "diskstats", "interrupts", "kallsyms", "kcore", "keys", "key-users", "kmsg",
-    "latency_stats", "mdstat", "modules", "partitions", "sched_debug", "scsi", "swaps", "timer_list", "timer_stats",
+    "acpi", "asound", "cmdline", "config.gz", "diskstats", "interrupts", "kallsyms", "kcore", "keys", "key-users",
+    "kmsg", "latency_stats", "mdstat", "modules", "partitions", "sched_debug", "scsi", "swaps", "timer_list",
+    "timer_stats",
 )  # fmt: skip
 
 Json = dict[str, Any]

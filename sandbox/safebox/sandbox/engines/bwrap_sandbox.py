@@ -17,11 +17,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from safebox.sandbox.cgroup import Counters
+from safebox.sandbox.engines import check_attached
 from safebox.sandbox.engines.bwrap_config import orders
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.groups import Group, make_group
 from safebox.sandbox.netns import HANDOVER_SECONDS, receive_listeners
-from safebox.sandbox.owner import owner_mark
+from safebox.sandbox.owner import end_process, owner_mark
 from safebox.sandbox.spec import Exit, SandboxSpec
 from safebox.sandbox.watch import Watch
 
@@ -52,6 +53,7 @@ class BwrapSandbox:
         self._exit: Exit | None = None
         self._threads: list[threading.Thread] = []
         self._first = b""
+        self._mark = ""
 
     @property
     def id(self) -> str:
@@ -84,7 +86,10 @@ class BwrapSandbox:
         control.settimeout(HANDOVER_SECONDS)
         try:
             control.sendall(json.dumps(config).encode() + b"\n")
-            self._write_state(owner_mark(_keeper_pid(control)))
+            self._mark = owner_mark(_keeper_pid(control))
+            self._write_state(self._mark)
+            if self._spec.detached and self._keeper is not None:
+                self._keeper.wait()  # the process we started left the keeper on its own
             self._listeners = _take(control, self._spec.ports)
         except OSError as error:
             said = self._last_words()
@@ -135,12 +140,25 @@ class BwrapSandbox:
         """Give the keeper the word, and watch from threads."""
         assert self._control is not None  # noqa: S101 - a sandbox that was made has it
         self._control.sendall(b"G")
+        if self._spec.detached:
+            self._let_go()
+            return
         pump = threading.Thread(target=self._pump, args=(on_output,), daemon=True)
         await_end = threading.Thread(target=self._await, args=(pump,), daemon=True)
         look = threading.Thread(target=self._look, daemon=True)
         self._threads = [pump, await_end, look]
         for each in self._threads:
             each.start()
+
+    def _let_go(self) -> None:
+        """The keeper runs it; from now on it is found by its state folder."""
+        assert self._control is not None  # noqa: S101
+        answer = self._control.recv(4096)
+        if answer[:1] != b"S":
+            raise SandboxError(f"the sandbox did not start: {answer.decode(errors='replace')}", "try again")
+        self._control.close()
+        os.close(self._output)
+        self._control, self._output = None, -1
 
     def _pump(self, on_output: Callable[[bytes], None]) -> None:
         while chunk := os.read(self._output, _READ_BYTES):
@@ -168,6 +186,7 @@ class BwrapSandbox:
 
     def wait(self, timeout: float | None = None) -> Exit:
         """Wait for the end; all output has been delivered then."""
+        check_attached(self._spec)
         if not self._done.wait(timeout) or self._exit is None:
             raise TimeoutError(f"the sandbox {self.id} still runs")
         return self._exit
@@ -220,21 +239,25 @@ class BwrapSandbox:
             each.close()
         if self._threads and not self._done.is_set():
             self._watch.end("killed", "removed while it ran")
+            self._done.wait(KILL_SECONDS)
+        self._end_processes()
+        if self._output >= 0:
+            os.close(self._output)
+            self._output = -1
+        if self._spec.detached and self._mark:
+            end_process(self._mark)
+        if self._group is not None:
+            self._group.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end_processes(self) -> None:
         if self._control is not None:
-            if self._threads:
-                self._done.wait(KILL_SECONDS)
             self._control.close()
         if self._keeper is not None:
             self._keeper.kill()
             self._keeper.wait()
         if self._threads:
             self._done.wait(KILL_SECONDS)
-        if self._output >= 0:
-            os.close(self._output)
-            self._output = -1
-        if self._group is not None:
-            self._group.remove()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

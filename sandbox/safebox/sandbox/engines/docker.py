@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from safebox.sandbox.cgroup import Counters, counters_of
-from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
+from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found, check_attached
 from safebox.sandbox.engines.docker_api import Daemon, NotThereError
+from safebox.sandbox.engines.docker_attach import Attached
 from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL, agent_config, holder_config
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.image import IMAGE_ENV, archive
@@ -104,9 +105,7 @@ class DockerEngine:
 
     def tree_digest(self, name: str) -> str | None:
         """The digest of the ingredients this image was built from, kept in a label."""
-        answer = self._daemon.image(name)
-        labels: dict[str, str] = {} if answer is None else (answer["Config"] or {}).get("Labels") or {}
-        return labels.get(TREE)
+        return self._daemon.image_labels(name).get(TREE)
 
     def take_tree(self, name: str, digest: str, tree: Path) -> None:
         """Import the tree as an image of one layer."""
@@ -130,15 +129,26 @@ class DockerEngine:
                 found.append(_found(self._daemon.inspect(each["Id"])))
         return tuple(found)
 
+    def look(self, sandbox_id: str) -> Found | None:
+        """One sandbox by its id; a container that isn't ours is none."""
+        try:
+            container = self._daemon.inspect(sandbox_id)
+        except NotThereError:
+            return None
+        labels: dict[str, str] = container["Config"]["Labels"] or {}
+        return _found(container) if labels.get(ROLE) == "agent" else None
+
     def output(self, sandbox_id: str) -> bytes:
         """The last 64 KiB the engine kept."""
         try:
-            return self._daemon.output(sandbox_id)[-LAST_OUTPUT_BYTES:]
+            return b"" if self.look(sandbox_id) is None else self._daemon.output(sandbox_id)[-LAST_OUTPUT_BYTES:]
         except NotThereError:
             return b""
 
     def discard(self, sandbox_id: str) -> None:
-        """Remove the agent's container and its holder."""
+        """Remove the agent's container and its holder; a container that isn't ours is left alone."""
+        if self.look(sandbox_id) is None:
+            return
         try:
             holder = str(self._daemon.inspect(sandbox_id)["HostConfig"]["NetworkMode"]).removeprefix("container:")
         except NotThereError:
@@ -198,6 +208,10 @@ class DockerSandbox:
 
     def start(self, on_output: Callable[[bytes], None]) -> None:
         """Attach, start, and watch from threads."""
+        if self._spec.detached:
+            self._daemon.start(self._agent)
+            _forget_input(self._input)
+            return
         stream = self._daemon.attach(self._agent)
         try:
             self._daemon.start(self._agent)
@@ -213,7 +227,7 @@ class DockerSandbox:
         for each in self._threads:
             each.start()
 
-    def _pump(self, stream: Any, on_output: Callable[[bytes], None]) -> None:
+    def _pump(self, stream: Attached, on_output: Callable[[bytes], None]) -> None:
         try:
             for chunk in stream:
                 self._watch.pump(chunk, on_output)
@@ -243,6 +257,7 @@ class DockerSandbox:
 
     def wait(self, timeout: float | None = None) -> Exit:
         """Wait for the end; all output has been delivered then."""
+        check_attached(self._spec)
         if not self._done.wait(timeout) or self._exit is None:
             raise TimeoutError(f"the sandbox {self._agent[:12]} still runs")
         return self._exit

@@ -4,10 +4,13 @@ The SDK has no types and takes 0.1 s to import, so it is touched here only and i
 """
 
 import importlib
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+from safebox.sandbox.engines.docker_attach import Attached
 from safebox.sandbox.errors import SandboxError
 
 Json = dict[str, Any]
@@ -15,21 +18,12 @@ T = TypeVar("T")
 
 API_VERSION = "1.41"
 """The API of server 20.10, the oldest this engine is for; newer servers still speak it."""
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 60
 """A busy engine takes seconds to create a container; one that takes a minute is stuck."""
 IMPORT_SECONDS = 600
 """Unpacking an image of a few hundred MB on a slow disk."""
 _CONFLICT = 409
-
-
-class Stream(Protocol):
-    """The SDK's stream of chunks."""
-
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        ...
 
 
 class NotThereError(SandboxError):
@@ -43,13 +37,14 @@ class Daemon:
         """Remember nothing yet: the first call connects."""
         self._lock = threading.Lock()
         self._clients: dict[float | None, Any] = {}
+        weakref.finalize(self, _close_all, self._clients)
 
     def _client(self, seconds: float | None = ANSWER_SECONDS) -> Any:
         with self._lock:
             if seconds not in self._clients:
                 sdk: Any = importlib.import_module("docker")
-                environment: Json = sdk.utils.kwargs_from_env()
-                self._clients[seconds] = sdk.APIClient(version=API_VERSION, timeout=seconds, **environment)
+                address = "unix://" + self.socket_path()
+                self._clients[seconds] = sdk.APIClient(base_url=address, version=API_VERSION, timeout=seconds)
             return self._clients[seconds]
 
     def _ask(self, call: Callable[[Any], T], seconds: float | None = ANSWER_SECONDS) -> T:
@@ -81,14 +76,21 @@ class Daemon:
         """Start a created container."""
         self._ask(lambda api: api.start(container))
 
-    def attach(self, container: str) -> "Stream":
+    def attach(self, container: str) -> Attached:
         """Both output streams, as they come; attach before the start to miss nothing."""
+        return Attached(self.socket_path(), API_VERSION, container)
 
-        def call(api: Any) -> Stream:
-            stream: Stream = api.attach(container, stream=True)
-            return stream
+    def socket_path(self) -> str:
+        """The engine's Unix socket.
 
-        return self._ask(call, None)
+        Raises:
+            SandboxError: DOCKER_HOST names an engine elsewhere, to which no socket can be handed over.
+        """
+        address = os.environ.get("DOCKER_HOST") or DEFAULT_ADDRESS
+        if not address.startswith("unix://"):
+            cause = f"DOCKER_HOST={address} is not an engine on this machine, so sockets can't be handed over"
+            raise SandboxError(cause, "unset DOCKER_HOST", "sandbox.no_engine")
+        return address.removeprefix("unix://")
 
     def wait(self, container: str) -> int:
         """Wait for the end, however long; return the exit code."""
@@ -129,6 +131,13 @@ class Daemon:
         except NotThereError:
             return None
 
+    def image_labels(self, name: str) -> dict[str, str]:
+        """The labels of an image; none when there is no such image."""
+        image = self.image(name)
+        config: Json = (image["Config"] if image is not None else None) or {}
+        labels: dict[str, str] = config.get("Labels") or {}
+        return labels
+
     def pull(self, source: str, name: str) -> None:
         """Fetch `source` from its registry and give it a second name."""
         self._ask(lambda api: api.pull(source), IMPORT_SECONDS)
@@ -150,3 +159,9 @@ class Daemon:
     def labels_of(self, container: Json) -> Mapping[str, str]:
         """The labels in an answer of `list`."""
         return container.get("Labels") or {}
+
+
+def _close_all(clients: dict[float | None, Any]) -> None:
+    """Close the pooled connections when nobody uses the daemon any more."""
+    for each in clients.values():
+        each.close()

@@ -30,9 +30,8 @@ HOLDER_MEMORY = 64 * MIB
 """A Python with only sockets needs 10 MiB; the rest is for the container runtime's own start."""
 HOLDER_PIDS = 32
 """One process; the container runtime's start needs a dozen threads for a moment."""
-RUNTIME_PIDS = 0
 SHM_BYTES = 64 * MIB
-"""/dev/shm, Docker's own default; it counts towards the memory limit."""
+"""Shared memory in /dev/shm, Docker's own default; it counts towards the memory limit."""
 KEPT_OUTPUT = "1m"
 """What the engine keeps of the output on disk, twice: enough for the last 64 KiB, whatever was written."""
 SOCKET_FOLDER = "/run/owner"

@@ -32,9 +32,9 @@ from typing import Any
 Config = dict[str, Any]
 
 CONTROL = 0
-_NEWNS, _NEWUSER, _NEWNET = 0x00020000, 0x10000000, 0x40000000
+_NEWNS, _NEWUSER, _NEWPID, _NEWNET = 0x00020000, 0x10000000, 0x20000000, 0x40000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
-_SET_DUMPABLE = 4
+_SET_PDEATHSIG, _SET_DUMPABLE = 1, 4
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 STAGE = "/tmp"  # noqa: S108 - exists everywhere; hidden behind a private mount before it is used
 _KEPT = 64 * 1024
@@ -48,12 +48,12 @@ def _check(result: int, what: str) -> None:
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Move this process into new namespaces."""
     _check(_LIBC.unshare(flags), f"unshare({flags:#x})")
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """mount(2)."""
+    """Mount a file system or a folder in this mount namespace."""
     arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(_LIBC.mount(*arguments), f"mount {source} on {target}")
 
@@ -157,11 +157,21 @@ def prepare(config: Config) -> list[socket.socket]:
 
 
 def start(config: Config, output: int | None) -> int:
-    """Fork and become bubblewrap; return its process id."""
+    """Fork and become bubblewrap, as process 1 of a process namespace; return its process id.
+
+    Bubblewrap makes another such namespace inside. Were this one not around it, killing bubblewrap before its own
+    child has asked to die with it would leave that child behind.
+    """
+    unshare(_NEWPID)
+    keeper = os.pidfd_open(os.getpid())
     child = os.fork()
     if child:
+        os.close(keeper)
         return child
     try:
+        _LIBC.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if select.select([keeper], [], [], 0)[0]:  # it died before it could take us along
+            os._exit(1)
         if output is not None:
             os.dup2(output, 1)
             os.dup2(output, 2)
@@ -176,7 +186,7 @@ def start(config: Config, output: int | None) -> int:
         seccomp = _memory_file(base64.b64decode(config["seccomp"]))
         arguments = ["--seccomp", str(seccomp), *config["arguments"]]
         options = _memory_file(b"".join(each.encode() + b"\0" for each in arguments))
-        os.execve(config["bwrap"], ["bwrap", "--args", str(options), "--", *config["command"]], {})
+        os.execve(config["bwrap"], ["bwrap", "--args", str(options), "--", *config["command"]], {})  # noqa: S606
     except OSError as error:
         os.write(2, f"bwrap: {error}\n".encode())
     finally:

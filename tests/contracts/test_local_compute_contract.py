@@ -1,0 +1,121 @@
+"""What a buyer of local compute is promised, on each real engine."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from safebox.sandbox.errors import SandboxError
+from safebox.sandbox.provider import InstanceStatus, LocalCompute
+from safebox.sandbox.spec import Limits
+from tests.contracts.conftest import Bench
+
+IMAGE = "safebox/base"
+
+
+@pytest.fixture
+def compute(bench: Bench) -> LocalCompute:
+    return LocalCompute(bench.engine)
+
+
+@pytest.fixture
+def reference(compute: LocalCompute) -> Iterator[str]:
+    """A reference of its own; what it bought is stopped at the end."""
+    name = f"order-{time.time_ns()}"
+    yield name
+    instance = compute.find(name)
+    if instance is not None:
+        compute.stop(instance)
+
+
+def when_ended(compute: LocalCompute, instance: str) -> InstanceStatus:
+    until = time.monotonic() + 30
+    while (status := compute.status(instance)).state == "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    return status
+
+
+def test_a_bought_command_reads_its_input_and_its_output_and_exit_code_can_be_asked_for(
+    compute: LocalCompute, reference: str
+) -> None:
+    command = ("sh", "-c", "tr a-z A-Z < /job/input; exit 3")
+    instance = compute.start(reference=reference, image=IMAGE, command=command, input=b"hello", seconds=60)
+    status = when_ended(compute, instance)
+    assert (status.state, status.exit_code, status.output) == ("exited", 3, b"HELLO")
+    assert status.started_at is not None
+    assert status.ended_at is not None
+    assert abs(time.time() - status.ended_at) < 60
+
+
+def test_the_same_reference_starts_no_second_instance(compute: LocalCompute, reference: str) -> None:
+    first = compute.start(reference=reference, image=IMAGE, command=("sleep", "50"), input=None, seconds=60)
+    assert compute.start(reference=reference, image=IMAGE, command=("sleep", "50"), input=None, seconds=60) == first
+    assert compute.find(reference) == first
+
+
+def test_an_instance_is_found_and_goes_on_after_the_firewall_that_bought_it_was_killed(
+    bench: Bench, compute: LocalCompute, reference: str
+) -> None:
+    program = f"""
+import os, signal
+from safebox.sandbox.provider import LocalCompute
+from tests.contracts.conftest import ENGINES
+compute = LocalCompute(ENGINES[{bench.engine.name!r}]())
+compute.start(reference={reference!r}, image={IMAGE!r}, command=("sh", "-c", "sleep 1; echo alive"), input=None, seconds=60)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    bench.engine.reap()
+    instance = compute.find(reference)
+    assert instance is not None
+    status = when_ended(compute, instance)
+    assert (status.exit_code, status.output) == (0, b"alive\n")
+
+
+def test_an_instance_ends_when_its_lease_has_passed(compute: LocalCompute, reference: str) -> None:
+    instance = compute.start(reference=reference, image=IMAGE, command=("sleep", "600"), input=None, seconds=1)
+    assert compute.status(instance).state == "running"
+    status = when_ended(compute, instance)
+    assert (status.state, status.exit_code) == ("exited", 137)
+
+
+def test_a_stopped_instance_is_gone_and_stopping_again_is_fine(compute: LocalCompute, reference: str) -> None:
+    instance = compute.start(reference=reference, image=IMAGE, command=("sleep", "50"), input=None, seconds=60)
+    compute.stop(instance)
+    compute.stop(instance)
+    assert compute.status(instance).state == "stopped"
+    assert compute.find(reference) is None
+
+
+def test_a_bought_instance_has_no_network_not_even_a_gateway(compute: LocalCompute, reference: str) -> None:
+    command = ("sh", "-c", "tail -n +3 /proc/net/dev | cut -d: -f1; cat /proc/net/tcp /proc/net/udp | grep -vc local")
+    instance = compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60)
+    assert when_ended(compute, instance).output.split() == [b"lo", b"0"]
+
+
+def test_endless_output_ends_no_host_and_only_the_last_64_kib_are_kept(compute: LocalCompute, reference: str) -> None:
+    command = ("sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x; echo end")
+    instance = compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60)
+    output = when_ended(compute, instance).output
+    assert len(output) <= 65536
+    assert output.rstrip().endswith(b"xend")  # Docker drops the line break after so long a line
+
+
+def test_an_unknown_image_buys_nothing(compute: LocalCompute, reference: str) -> None:
+    with pytest.raises(SandboxError):
+        compute.start(reference=reference, image="safebox/nothing", command=("true",), input=None, seconds=60)
+    assert compute.find(reference) is None
+
+
+def test_limits_other_than_the_default_hold(bench: Bench, reference: str) -> None:
+    compute = LocalCompute(bench.engine, Limits(work_inodes=100))
+    program = "for i in range(200): open(f'/work/{i}', 'w')"
+    instance = compute.start(
+        reference=reference, image=IMAGE, command=("python3", "-c", program), input=None, seconds=60
+    )
+    status = when_ended(compute, instance)
+    assert status.exit_code == 1
+    assert b"No space left" in status.output
+    compute.stop(instance)
