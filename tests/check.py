@@ -55,11 +55,11 @@ def _opa_checks() -> dict[str, list[str]]:
     if not opa.usable:
         say(f"no second opinion on the policies: opa is {opa.wrong}")
         return {}
-    schemas, rules = str(POLICIES / "schemas"), [str(POLICIES / "safebox"), str(POLICIES / "data")]
+    policies = str(POLICIES)
     return {
-        "opa fmt": [opa.at, "fmt", "--list", "--fail", str(POLICIES / "safebox")],
-        "opa check": [opa.at, "check", "--strict", "--schema", schemas, *rules],
-        "opa test": [opa.at, "test", *rules],
+        "opa fmt": [opa.at, "fmt", "--list", "--fail", policies],
+        "opa check": [opa.at, "check", "--strict", "--schema", f"{policies}/schemas", policies],
+        "opa test": [opa.at, "test", "--timeout", "60s", policies],
     }
 
 
