@@ -157,3 +157,8 @@ _READERS: Final[tuple[tuple[bytes, Callable[[bytes, int, Purse], Member | None]]
     (b"x\x9c", _zlib),
     (b"x\xda", _zlib),
 )
+
+MAGICS: Final = tuple(magic for magic, _ in _READERS)
+"""How a compressed stream starts."""
+LONG_MAGICS: Final = tuple(magic for magic in MAGICS if len(magic) > 2)  # noqa: PLR2004 -- two bytes are no evidence
+"""Those that noise has by chance less than once in a payload."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from safebox.firewall.behaviour.idioms import IDIOMS, without_boilerplate
 from safebox.firewall.behaviour.tokens import (
+    TOKENS_IF_TRUNCATED,
     TOKENS_MAX,
     is_keyword,
     is_mark,
@@ -120,13 +121,8 @@ def measure(corpus: Corpus, payload: bytes) -> Overlap:
 def measure_layers(corpus: Corpus, unwrapped: Unwrapped) -> Overlap:
     """Compare what `unwrap` found; for callers that need the layers for other detectors too."""
     words, shape = _Tally(corpus.words), _Tally(corpus.shape)
-    left = TOKENS_MAX
-    seen: set[bytes] = set()
-    for layer in unwrapped.layers:
-        text = normalise(layer)
-        if text in seen:
-            continue
-        seen.add(text)
+    left = TOKENS_IF_TRUNCATED if unwrapped.truncated else TOKENS_MAX
+    for text in dict.fromkeys(unwrapped.texts):
         tokens = tokenise(text)[: max(0, left)]
         left -= len(tokens) + 1
         words.add(words_as_codes(tokens))

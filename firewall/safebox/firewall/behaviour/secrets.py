@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from safebox.firewall.behaviour.phrases import Wordlist, has_recovery_phrase
-from safebox.firewall.behaviour.tokens import normalise
 from safebox.firewall.behaviour.unwrap import Unwrapped, unwrap
+from safebox.firewall.behaviour.work import OUTPUT_BYTES_MAX
 
 KNOWN_SECRET: Final = "known_secret"  # noqa: S105 -- the name of a kind
 PRIVATE_KEY: Final = "private_key"
@@ -29,6 +29,8 @@ SECRET_BYTES_MIN: Final = 8
 """A shorter known value would be found in anything."""
 OPAQUE_BYTES_MAX: Final = 16_384
 """Noise that may leave in one payload: 60 KB of program text compress and encrypt to this; a small picture is below."""
+SEARCHED_IF_TRUNCATED: Final = 1_048_576
+"""Bytes searched for evidence when the answer is no already."""
 
 _HALVED_FROM: Final = 24
 """From this length half a secret is a secret: 16 bytes of a key leave 128 bits to guess, too near for comfort."""
@@ -46,18 +48,16 @@ _MEANING: Final = re.compile(
 )
 _AFTERWARDS: Final = re.compile(rb"[\s\"',.;:)]*(?:is|was|=|<-)?\s*(?:\w+\s+){0,2}(?:private|secret|signing)")
 _API_KEYS: Final = re.compile(
-    rb"(?<![A-Za-z0-9])(?:sk-(?:[a-z]{2,10}[0-9]{0,2}-)*(?=[A-Za-z0-9_-]*[0-9])(?=[A-Za-z0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,200}"
-    rb"|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[abprs]-[0-9A-Za-z-]{20,200})"
+    rb"(?<![A-Za-z0-9])(?:(?P<openai>sk-[A-Za-z0-9_-]{20,200}+)|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}"
+    rb"|xox[abprs]-[0-9A-Za-z-]{20,200})"
 )
+_DIGIT: Final = re.compile(rb"[0-9]")
 _PEM: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _KEYSTORE: Final = (b"ciphertext", b"kdf", b"mac", b"cipher")
 _LEGACY_TORCH: Final = b"l\xfc\x9cF\xf9 j\xa8P\x19"
 """The pickled magic number torch.save wrote before it wrote zip files."""
-_WEIGHTS: Final = re.compile(
-    rb"\"data_offsets\"\s*:\s*\[|\AGGUF[\x01-\x09]\x00\x00\x00|PK\x03\x04[^\0]{0,26}.{0,26}?[\w-]{1,80}/data\.pkl"
-    rb"|\A\x89HDF\r\n\x1a\n",
-    re.DOTALL,
-)
+_TENSORS: Final = re.compile(rb"\"data_offsets\"\s{0,8}:\s{0,8}\[")
+_WEIGHT_FILES: Final = (*(b"GGUF" + bytes((version, 0, 0, 0)) for version in range(1, 10)), b"\x89HDF\r\n\x1a\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,11 @@ def find_secrets(payload: bytes | Unwrapped, known: KnownSecrets, words: Wordlis
     """Which kinds of secrets a payload carries, sorted; empty for none."""
     unwrapped = unwrap(payload) if isinstance(payload, bytes) else payload
     kinds: set[str] = set()
-    for layer in unwrapped.layers:
-        text = normalise(layer)
+    left = SEARCHED_IF_TRUNCATED if unwrapped.truncated else OUTPUT_BYTES_MAX * 2
+    for layer, text in zip(unwrapped.layers, unwrapped.texts, strict=True):
+        if left <= 0:
+            break
+        left -= len(layer)
         kinds |= _by_value(layer, text, known) | _by_structure(layer) | _by_words(text, words)
     if unwrapped.opaque > OPAQUE_BYTES_MAX:
         kinds.add(HIGH_ENTROPY)
@@ -140,15 +143,23 @@ def _by_value(layer: bytes, text: bytes, known: KnownSecrets) -> set[str]:
 
 def _by_structure(layer: bytes) -> set[str]:
     kinds: set[str] = set()
-    if _API_KEYS.search(layer):
+    if any(not found["openai"] or _DIGIT.search(found[0]) for found in _API_KEYS.finditer(layer)):
         kinds.add(API_KEY)
     if _PEM.search(layer):
         kinds.add(PEM_PRIVATE_KEY)
     if all(word in layer for word in _KEYSTORE):
         kinds.add(KEYSTORE)
-    if _LEGACY_TORCH in layer or _WEIGHTS.search(layer):
+    if _is_weights(layer):
         kinds.add(MODEL_WEIGHTS)
     return kinds
+
+
+def _is_weights(layer: bytes) -> bool:
+    """Whether it is a model's parameters: safetensors, GGUF, HDF5, or what torch.save writes, now or long ago."""
+    zipped_pickle = b"PK\x03\x04" in layer and b"/data.pkl" in layer
+    return (
+        zipped_pickle or _LEGACY_TORCH in layer or layer.startswith(_WEIGHT_FILES) or _TENSORS.search(layer) is not None
+    )
 
 
 def _by_words(text: bytes, words: Wordlist) -> set[str]:

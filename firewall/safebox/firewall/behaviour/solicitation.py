@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from safebox.firewall.behaviour.tokens import normalise
 from safebox.firewall.behaviour.unwrap import Unwrapped, unwrap
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
@@ -26,7 +25,7 @@ def carries_address(payload: bytes | Unwrapped, address: str) -> bool:
     digits = address[2:].lower().encode()
     raw = bytes.fromhex(address[2:])
     return unwrapped.truncated or any(
-        raw in layer or digits in text or digits[::-1] in text
-        for layer in unwrapped.layers
-        for text in (normalise(layer).translate(None, _NOT_ALPHANUMERIC),)
+        raw in layer or digits in bare or digits[::-1] in bare
+        for layer, text in zip(unwrapped.layers, unwrapped.texts, strict=True)
+        for bare in (text.translate(None, _NOT_ALPHANUMERIC),)
     )

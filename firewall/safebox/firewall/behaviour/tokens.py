@@ -12,11 +12,17 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-TOKENS_MAX: Final = 400_000
-"""Per payload, over all its layers: a megabyte and a half of program text."""
+from safebox.firewall.behaviour.encodings import is_text
+
+TOKENS_MAX: Final = 250_000
+"""Per payload, over all its layers: most of a megabyte of program text."""
+TOKENS_IF_TRUNCATED: Final = 50_000
+"""Read for evidence when the answer is no already."""
 
 _TOKEN: Final = re.compile(rb"""[a-z0-9_]+|[^\x00-\x20\x7fa-z0-9_"'`\\+>]""")
 _STRING: Final = re.compile(rb"[\t-\r -~]{6,}")
+_NUMBERS: Final = re.compile(rb"(?<![\w.])(?:(?:0x)?[0-9a-f]{1,3}[,;\s]+){24,}")
+"""Bytes written as a list, which is read elsewhere, and tables, which say nothing about who made them."""
 _COMMENT: Final = re.compile(rb"(?m)(?:^|\s)#.*$")
 _MODULUS: Final = (1 << 61) - 1
 """A Mersenne prime: a megabyte against a large corpus gives a false match once in a million payloads."""
@@ -36,17 +42,22 @@ _NEAR: Final = 24
 
 
 def normalise(layer: bytes) -> bytes:
-    """Lower-case UTF-8 without compatibility forms and invisible characters; of binary data, its strings."""
+    """Lower-case UTF-8 without compatibility forms, invisible characters and lists of numbers; of data, its strings."""
     if b"\x00" in layer:
-        layer = layer.replace(b"\x00", b"")
-    if layer.isascii():
-        return layer.lower()
+        layer = layer.replace(b"\x00", b"\n")
+    if not layer.isascii():
+        layer = _fold(layer)
+    return _NUMBERS.sub(b" ", layer.lower())
+
+
+def _fold(layer: bytes) -> bytes:
     try:
         text = layer.decode()
     except UnicodeDecodeError:
-        return b"\n".join(_STRING.findall(layer)).lower()
-    folded = unicodedata.normalize("NFKC", text).translate(_INVISIBLE)
-    return folded.lower().encode()
+        if not is_text(layer):
+            return b"\n".join(_STRING.findall(layer))
+        text = layer.decode("utf-8", "replace")
+    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_INVISIBLE).encode("utf-8", "replace")
 
 
 _INVISIBLE: Final = dict.fromkeys(
@@ -54,6 +65,7 @@ _INVISIBLE: Final = dict.fromkeys(
         *(0xAD, 0x34F, 0x61C, 0xFEFF),
         *(*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070)),
         *(*range(0xFE00, 0xFE10), *range(0xE0000, 0xE0200)),
+        *range(0xFDF0, 0xFDFD),  # ligatures of whole phrases, which NFKC would make eighteen times as long
     ]
 )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections import Counter
+from collections import Counter, deque
 from typing import Final, NamedTuple
 
-from safebox.firewall.behaviour.containers import members
-from safebox.firewall.behaviour.encodings import decoded, is_text
+from safebox.firewall.behaviour.containers import LONG_MAGICS, members
+from safebox.firewall.behaviour.encodings import decoded, is_text, narrowed
+from safebox.firewall.behaviour.tokens import normalise
 from safebox.firewall.behaviour.work import DEPTH_MAX, Purse
 
 PAYLOAD_BYTES_MAX: Final = 2 * 1024 * 1024
@@ -26,11 +27,13 @@ class Unwrapped(NamedTuple):
 
     Attributes:
         layers: the payload itself and everything found in it, outermost first, each once.
+        texts: the same, normalised: lower case, no disguised characters; what the detectors read.
         opaque: bytes of noise (encrypted, or compressed in an unknown way) that nothing could be made of.
         truncated: some of it was not looked at; policy must treat this as a deny.
     """
 
     layers: tuple[bytes, ...]
+    texts: tuple[bytes, ...]
     opaque: int
     truncated: bool
 
@@ -44,10 +47,10 @@ def unwrap(payload: bytes) -> Unwrapped:
     purse.truncated = len(payload) > PAYLOAD_BYTES_MAX
     found = _Found(purse)
     found.add(payload[:PAYLOAD_BYTES_MAX], 0)
-    while found.waiting:
-        blob, depth = found.waiting.pop(0)
+    while found.waiting and not purse.truncated:
+        blob, depth = found.waiting.popleft()
         found.opaque += _open(blob, depth, found, purse)
-    return Unwrapped(tuple(found.layers), found.opaque, purse.truncated)
+    return Unwrapped(tuple(found.layers), tuple(map(normalise, found.layers)), found.opaque, purse.truncated)
 
 
 class _Found:
@@ -55,7 +58,7 @@ class _Found:
 
     def __init__(self, purse: Purse) -> None:
         self.layers: list[bytes] = []
-        self.waiting: list[tuple[bytes, int]] = []
+        self.waiting: deque[tuple[bytes, int]] = deque()
         self.opaque = 0
         self._purse = purse
         self._seen: set[bytes] = set()
@@ -79,12 +82,17 @@ def _open(blob: bytes, depth: int, found: _Found, purse: Purse) -> int:
     for member in members(blob, purse):
         explained += member.end - member.start
         found.add(member.content, depth + 1)
-    flat = blob.replace(b"\x00", b"") if b"\x00" in blob else blob
-    text = is_text(flat)
-    for inner in decoded(flat if text else b"\n".join(_STRINGS.findall(blob)), purse):
+    text = is_text(blob.replace(b"\x00", b"\n") if b"\x00" in blob else blob)
+    narrow = narrowed(blob)
+    if narrow is not blob:
+        found.add(narrow, depth + 1)
+    if not text and not explained and any(magic[::-1] in blob for magic in LONG_MAGICS):
+        found.add(blob[::-1], depth + 1)
+    for inner in decoded(blob if text and b"\x00" not in blob else b"\n".join(_STRINGS.findall(blob)), purse):
         found.add(inner, depth + 1)
     rest = len(blob) - explained
-    return rest if not text and rest >= _NOISE_BYTES_MIN and _entropy(blob) >= _NOISE_ENTROPY else 0
+    noise = not text and narrow is blob and rest >= _NOISE_BYTES_MIN and _entropy(blob) >= _NOISE_ENTROPY
+    return rest if noise else 0
 
 
 def _entropy(blob: bytes) -> float:
