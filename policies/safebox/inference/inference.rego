@@ -50,7 +50,7 @@ deny contains {"code": "inference.model_not_listed", "message": "The model is no
 #   remedy: Ask the owner for more inference.tokens or inference.budget in the mandate.
 deny contains {"code": "inference.over_budget", "message": "The request does not fit the budget."} if {
 	input.action.kind == "inference"
-	not money.covered("inference")
+	not _within_budget
 }
 
 # METADATA
@@ -71,6 +71,13 @@ _granted if is_object(input.mandate.inference)
 _model_listed if {
 	input.action.args.model in input.mandate.inference.models
 	input.facts.inference.model_known == true
+}
+
+# Tokens and money are two lines of the mandate, and a request takes from both.
+_within_budget if {
+	money.covered("inference")
+	money.charges("inference", "TOKEN")
+	money.charges("inference", "USD")
 }
 
 _tokens_bounded if {

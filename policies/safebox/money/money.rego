@@ -28,6 +28,16 @@ covered(rail) if {
 }
 
 # METADATA
+# title: Charges
+# description: Holds when this rail is charged in this asset.
+charges(rail, asset) if {
+	is_array(input.facts.money.charges)
+	some charge in input.facts.money.charges
+	charge.rail == rail
+	charge.asset == asset
+}
+
+# METADATA
 # title: Charged for
 # description: Holds when this rail is charged at least this amount.
 charged_for(rail, amount) if {

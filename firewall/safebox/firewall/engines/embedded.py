@@ -11,12 +11,15 @@ Rule 2: whatever the machine does but answer (error, panic, nothing, another sha
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from safebox.firewall.core.decision import Answer, parse_answer
 from safebox.firewall.engines.bundle import Bundle
 from safebox.firewall.engines.machine import Machine, Program, compile_program, new_machine
 from safebox.firewall.errors import PolicyUnavailable
+
+if TYPE_CHECKING:
+    from safebox.firewall.ports import EngineHealth
 
 ENTRYPOINT: Final = "data.safebox.main.decision"
 INPUT_BYTES_MAX: Final = 16_777_216
@@ -43,6 +46,12 @@ class EmbeddedEngine:
     def bundle(self) -> str:
         """The digest of the bundle in force."""
         return self._bundle.digest
+
+    def health(self) -> EngineHealth:
+        """Ready: an engine that can't be made doesn't exist."""
+        from safebox.firewall.ports import EngineHealth  # heavy, and the child that checks a bundle has no use for it
+
+        return EngineHealth(True, f"policy {self.bundle}")
 
     async def decide(self, document: bytes) -> Answer:
         """Judge one policy input; see `answer`."""

@@ -1,7 +1,7 @@
 """What people who write policies need: checking, testing, and the list of reason codes."""
 
-from safebox.firewall.policytools.check import Finding, check
 from safebox.firewall.policytools.codes import ReasonCode, codes_table, reason_codes
+from safebox.firewall.policytools.review import Finding, check
 from safebox.firewall.policytools.run import Coverage, TestReport, TestResult, run_tests
 
 __all__ = [
