@@ -21,11 +21,11 @@ ALLOWED: Final = frozenset(
         "strings.any_prefix_match", "strings.any_suffix_match", "base64.decode", "base64.encode",
         "base64.is_valid", "base64url.decode", "base64url.encode", "hex.decode", "hex.encode",
         "intersection", "union", "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set",
-        "is_string", "type_name", "to_number", "json.filter", "json.is_valid", "json.marshal", "json.patch",
+        "is_string", "type_name", "to_number", "json.filter", "json.marshal", "json.patch",
         "json.remove", "json.unmarshal", "object.filter", "object.get", "object.keys", "object.remove",
         "object.subset", "object.union", "object.union_n", "glob.match", "regex.match", "regex.is_valid",
         "regex.split", "semver.compare", "semver.is_valid", "time.add_date", "time.clock", "time.date",
-        "time.diff", "time.parse_duration_ns", "time.parse_rfc3339_ns", "time.weekday",
+        "time.parse_duration_ns", "time.parse_rfc3339_ns", "time.weekday",
     }
 )  # fmt: skip
 
