@@ -39,8 +39,9 @@ def _ask(**more: Any) -> Any:
 async def test_an_answer_is_charged_by_its_usage_and_never_above_the_worst_case(inference: InferenceConnector) -> None:
     quote = await inference.quote(_ask(), view())
     _, outcome = await run_it(inference, _ask(), view())
-    usage = outcome.result["usage"]
-    assert outcome.result["choices"][0]["message"]["content"] == "One two three four five."
+    answer = outcome.result["response"]
+    usage = answer["usage"]
+    assert answer["choices"][0]["message"]["content"] == "One two three four five."
     assert units(outcome.charges, "TOKEN") == usage["total_tokens"]
     cost = usage["prompt_tokens"] * 3 + usage["completion_tokens"] * 7
     assert units(outcome.charges, "USD") == -(-cost // 1000)

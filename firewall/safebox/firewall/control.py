@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from safebox.firewall.control_wire import ControlError, receive, send
+from safebox.firewall.control_wire import ControlError, closed, receive, send
 from safebox.firewall.errors import SafeboxError
 
 BACKLOG: Final = 128
@@ -89,15 +89,15 @@ class ControlServer:
                 if fields.get("op") == "follow":
                     self._follow(connection, fields.get("run"))
                     break
-                answer = self._answer(fields, sockets)
-                if fields.get("op") in ("start", "attach") and "run" in answer:
-                    started.append(str(answer["run"]))
+                op = str(fields.pop("op", ""))
+                answer = self._answer(op, fields, sockets)
+                if op in ("start", "attach"):
+                    started.append(str(answer.get("run", "")))
                 send(connection, answer)
         if started:
             self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
 
-    def _answer(self, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
-        op = str(fields.pop("op", ""))
+    def _answer(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         if op == "kill":
             self._operations.stop_now(fields.get("run"), "the owner")
         try:
@@ -127,19 +127,10 @@ class ControlServer:
                 try:
                     send(connection, feed.get(timeout=FEED_SECONDS))
                 except queue.Empty:
-                    if _closed(connection):
+                    if closed(connection):
                         return
         finally:
             self._loop.call_soon_threadsafe(end)
-
-
-def _closed(connection: socket.socket) -> bool:
-    try:
-        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
 
 
 def _listen(path: Path) -> socket.socket:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from safebox.firewall.control_wire import ControlError, receive, send
+from safebox.firewall.control_wire import ControlError, closed, receive, send
 
 CONNECT_SECONDS: Final = 2
 """A firewall that runs accepts at once: its control channel has threads of its own."""
@@ -66,12 +66,7 @@ class ControlClient:
 
     def alive(self) -> bool:
         """Whether the firewall still holds its end; for a connection on which nothing is asked just now."""
-        try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+        return not closed(self._socket)
 
     def close(self) -> None:
         """Hang up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from collections.abc import Sequence
@@ -64,6 +65,16 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[socket.sock
             with contextlib.suppress(OSError):
                 item.close()
         raise ControlError(f"not a control message: {error}") from error
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the other side has hung up; looks without waiting and takes nothing."""
+    poller = select.poll()
+    poller.register(connection, select.POLLIN)
+    try:
+        return bool(poller.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.recovery import recover
 from safebox.firewall.runs import Runs
-from safebox.firewall.settings import Settings
+from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
 from safebox.firewall.treasury import Treasury
@@ -43,6 +44,10 @@ VERIFY_SECONDS: Final = 300
 """How often the whole ledger is verified in the background."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
+
+
+RECURSION_MAX: Final = 1_000
+"""Python's own default: a library of the chain's raises it so far that nested JSON would overflow the C stack."""
 
 
 class Firewall:
@@ -71,6 +76,7 @@ class Firewall:
         Raises:
             SafeboxError: if a part can't be opened; nothing is answered then.
         """
+        sys.setrecursionlimit(RECURSION_MAX)
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
@@ -210,6 +216,7 @@ class Firewall:
             "runs": len(self.runs.all()),
             "events": self._store.seq,
             "parts": self._settings.parts(),
+            "urls": {name: without_password(url) for name, url in self._world.urls.items()},
         }
 
     def _shown(self, run: str) -> dict[str, Any]:

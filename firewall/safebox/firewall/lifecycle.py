@@ -119,7 +119,9 @@ class Lifecycle:
         run.stopped = run.stopped or "over"
         await self._gateways.detach(run_id)
         swept = await self._swept(run)
-        await self._ledger.note(RunEnded(at_ns=self._clock.now_ns(), run=run_id, reason=reason, exit_code=exit_code))
+        ended = RunEnded(at_ns=self._clock.now_ns(), run=run_id, reason=reason, exit_code=exit_code)
+        await self._ledger.note(ended)
+        self._runs.tell(ended)
         self._runs.remove(run_id)
         self._keystore.forget_run(run_id)
         return {"run": run_id, "reason": reason, "swept": swept}

@@ -31,7 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
 
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
-    an image or model without a price can't be bought, except that the stand-in model costs `STANDIN_PRICE`.
+    `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
+    An image or model without a price can't be bought, except that the stand-in model costs `STANDIN_PRICE`.
     """
 
     home: Path
@@ -47,6 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     until_idle: bool = False
+    stand_in_funds: tuple[str, ...] = ()
 
     @property
     def ledger(self) -> Path:
@@ -69,11 +71,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "policy": "embedded Rego engine",
             "ledger": f"SQLite, {self.ledger}",
             "chain": self.chain_url or "stand-in: py-evm on this machine, no real money",
-            "mail": _without_password(self.smtp_url) or f"stand-in: a sink, nothing leaves; read it in {self.mail}",
+            "mail": without_password(self.smtp_url)
+            if self.smtp_url
+            else f"stand-in: a sink in {self.mail}, nothing leaves",
             "compute": "the local sandbox engine",
             "model": self.model_url or "stand-in: a scripted model that plays a playbook, no LLM",
         }
 
 
-def _without_password(url: str | None) -> str | None:
-    return None if url is None else url.rpartition("@")[2] if "@" in url else url
+def without_password(url: str) -> str:
+    """A URL without the credentials it may carry."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

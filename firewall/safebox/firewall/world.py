@@ -29,10 +29,12 @@ class World:
         compute: ComputeConnector,
         connectors: Mapping[str, Connector],
         standins: list[StandIn],
+        urls: Mapping[str, str],
     ) -> None:
         self.chain = chain
         self.compute = compute
         self.connectors = connectors
+        self.urls = urls
         self._standins = standins
 
     @classmethod
@@ -52,9 +54,9 @@ class World:
             return child.url
 
         try:
-            fund = f"{keystore.owner_address}={OWNER_FUNDS_WEI}"
+            fund = [f"{keystore.owner_address}={OWNER_FUNDS_WEI}", *settings.stand_in_funds]
             chain_url = settings.chain_url or await stand_in(
-                "chain", "--state", settings.home / "chain", "--fund", fund
+                "chain", "--state", settings.home / "chain", *(word for each in fund for word in ("--fund", each))
             )
             smtp_url = settings.smtp_url or await stand_in("mail", "--state", settings.mail)
             playbooks = [word for folder in settings.playbooks for word in ("--playbooks", str(folder))]
@@ -74,7 +76,8 @@ class World:
                 key=settings.model_key,
             ),
         }
-        return cls(chain, compute, connectors, standins)
+        urls = {"chain": chain_url, "mail": smtp_url, "model": model_url}
+        return cls(chain, compute, connectors, standins, urls)
 
     async def close(self) -> None:
         """Let go of connections and end the stand-ins."""

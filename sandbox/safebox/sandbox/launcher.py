@@ -20,6 +20,8 @@ from safebox.sandbox.spec import Exit, Limits, SandboxSpec
 
 WAIT_SECONDS: Final = 0.2
 """How often the launcher looks whether the firewall still lives."""
+FEED_SECONDS: Final = 2
+"""How long the last events may take to be shown after the run's end."""
 MANDATE_NAME: Final = "safebox.toml"
 
 
@@ -77,7 +79,7 @@ class Launcher:
         self._watcher = watcher
         self._limits = limits or Limits()
         self._stop: str | None = None
-        self._sandbox: Sandbox | None = None
+        self._over = threading.Event()
 
     def run(self, folder: Path, command: Sequence[str] | None = None) -> Ended:
         """Run the agent in `folder` under its `safebox.toml`, or another command under the same mandate.
@@ -122,7 +124,6 @@ class Launcher:
             ports=tuple(about["ports"]),
         )
         with self._engine.create(spec) as sandbox:
-            self._sandbox = sandbox
             control.attach(run, sandbox.listeners)
             self._watcher.started(about)
             sandbox.start(self._watcher.output)
@@ -157,7 +158,9 @@ class Launcher:
         """Tell the firewall that the run is over; one that is gone finds out by itself at its next start."""
         try:
             with ControlClient(self._settings.control) as control:
-                return control.request("end", run=run, reason=reason, exit_code=code)
+                summary = control.request("end", run=run, reason=reason, exit_code=code)
+            self._over.wait(FEED_SECONDS)
+            return summary
         except FirewallError as error:
             self._watcher.trouble(f"the end could not be told to the firewall: {error.cause}")
             return {"run": run, "reason": reason, "swept": "unknown", "lines": []}
@@ -174,6 +177,8 @@ class Launcher:
             if event.get("event") == "stop":
                 self._stop = str(event.get("reason", "killed"))
             self._watcher.action(event)
+            if event.get("event") == "run_ended":
+                self._over.set()
 
 
 def read_mandate(folder: Path) -> str:

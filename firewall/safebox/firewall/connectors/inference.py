@@ -145,7 +145,7 @@ async def _whole(response: aiohttp.ClientResponse, plan: dict[str, Any]) -> Outc
             raise BrokenStreamError("the answer is too long")
     usage = wire.usage_of(bytes(content))
     result = cast("dict[str, Any]", msgspec.json.decode(bytes(content)))
-    return Outcome(status="done", charges=_settled(plan, usage), result=result)
+    return Outcome(status="done", charges=_settled(plan, usage), result={"response": result})
 
 
 async def _streamed(response: aiohttp.ClientResponse, chat: Chat, plan: dict[str, Any], deliver: Deliver) -> Outcome:

@@ -318,6 +318,6 @@ def outgoing(args: Any) -> bytes | None:
             parts += [decode_base64(item.content_base64) for item in args.attachments]
             return b"\n".join(parts)
         case StartCompute():
-            return b"\n".join([*(word.encode() for word in args.command), (args.input or "").encode()])
+            return None if args.input is None else args.input.encode()  # commands are listed to the letter
         case _:
             return None

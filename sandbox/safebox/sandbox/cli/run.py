@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +58,7 @@ def run(
 
     setup = Setup(
         policies=tuple(policies or ()),
-        playbooks=tuple(playbooks or (folder,)),
+        playbooks=tuple(playbooks or (folder.resolve().parent,)),  # where NAME/playbook.toml is looked up
         chain_url=chain_url,
         chain_id=chain_id,
         smtp_url=smtp_url,
@@ -72,8 +72,15 @@ def run(
     raise typer.Exit(ended.exit.code if ended.exit.reason == "exited" else ended.exit.code or NOT_BY_ITSELF)
 
 
-def run_agent(setup: Setup, folder: Path, command: list[str] | None, display: RunDisplay) -> Ended:
-    """Run one agent and show it; builds the base image first if it isn't there.
+def run_agent(
+    setup: Setup,
+    folder: Path,
+    command: list[str] | None,
+    display: RunDisplay,
+    *,
+    started: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> Ended:
+    """Run one agent and show it; builds the base image first if it isn't there. `started` is told about the run.
 
     Raises:
         SafeboxError: if it can't be started.
@@ -86,7 +93,7 @@ def run_agent(setup: Setup, folder: Path, command: list[str] | None, display: Ru
     ensure_image(engine)
     engine.reap()
     settings = setup.settings()
-    watcher = Screen(display, settings, engine)
+    watcher = Screen(display, settings, engine, started)
     try:
         ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
     finally:
@@ -112,10 +119,17 @@ def ensure_image(engine: SandboxEngine) -> None:
 class Screen:
     """A launcher's watcher that shows the run and keeps what its agent wrote in `runs/RUN/agent.log`."""
 
-    def __init__(self, display: RunDisplay, settings: Settings, engine: SandboxEngine) -> None:
+    def __init__(
+        self,
+        display: RunDisplay,
+        settings: Settings,
+        engine: SandboxEngine,
+        started: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self._display = display
         self._settings = settings
         self._engine = engine
+        self._started = started
         self._log: IO[bytes] | None = None
 
     def started(self, about: Mapping[str, Any]) -> None:
@@ -136,6 +150,7 @@ class Screen:
         if about.get("address"):
             rows.append(("wallet", str(about["address"])))
         self._display.header(rows)
+        self._started(about)
 
     def action(self, event: dict[str, Any]) -> None:
         """Show one event of the ledger."""
