@@ -169,3 +169,13 @@ async def test_decisions_go_on_while_a_candidate_is_checked(make: Make, tmp_path
         asked += 1
         await asyncio.sleep(0.01)
     assert asked > 3
+
+
+async def test_a_watch_that_ended_is_said_not_hidden(make: Make, tmp_path: Path) -> None:
+    watched = make(cases.copy_pack(tmp_path))
+    await watched.engine.start()
+    (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "policy-reload"]
+    task.cancel()
+    await watched.until(lambda: watched.engine.failing is not None)
+    assert "no longer followed" in watched.engine.health().detail
+    assert await watched.verdict() == "allow"

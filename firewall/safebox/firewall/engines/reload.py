@@ -63,6 +63,8 @@ class ReloadingEngine:
     @property
     def failing(self) -> str | None:
         """What is wrong with the newest state of the folders; nothing if it is in force."""
+        if self._watch is not None and self._watch.done():
+            return "policy folders are no longer followed; restart the firewall"
         return self._failing
 
     async def start(self) -> None:
@@ -92,8 +94,8 @@ class ReloadingEngine:
         """Whether a bundle is in force and the watch over its folders is alive."""
         if self._engine is None:
             return EngineHealth(False, f"no policy is in force: {self._failing}")
-        if self._failing is not None:
-            return EngineHealth(True, f"an edit is refused, the last good policy stays in force: {self._failing}")
+        if self.failing is not None:
+            return EngineHealth(True, f"an edit is refused, the last good policy stays in force: {self.failing}")
         return EngineHealth(True, f"policy {self.bundle}")
 
     async def _follow(self) -> None:
