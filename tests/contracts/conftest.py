@@ -14,7 +14,7 @@ from safebox.sandbox.image import BASE_IMAGE, build
 from safebox.sandbox.spec import Exit, SandboxSpec
 from tests import real_parts
 
-ENGINES = {"docker": DockerEngine, "bwrap": BwrapEngine}
+ENGINES: dict[str, type[DockerEngine] | type[BwrapEngine]] = {"docker": DockerEngine, "bwrap": BwrapEngine}
 
 
 @dataclass
@@ -48,7 +48,7 @@ def finish(sandbox: Sandbox, timeout: float = 60) -> tuple[Exit, str]:
 def real_engine(name: str) -> DockerEngine | BwrapEngine:
     """The engine with its base image, or a skip that says why (in CI a failure)."""
     real_parts.require(name)
-    engine = ENGINES[name]()
+    engine: DockerEngine | BwrapEngine = ENGINES[name]()
     reason = engine.available()
     assert reason is None, f"{name} is there, but safebox can't use it: {reason}"
     build(engine)

@@ -21,13 +21,13 @@ def compute(bench: Bench) -> LocalCompute:
 
 
 @pytest.fixture
-def reference(compute: LocalCompute) -> Iterator[str]:
-    """A reference of its own; what it bought is stopped at the end."""
+def reference(bench: Bench, compute: LocalCompute) -> Iterator[str]:
+    """A reference of its own; what it bought is removed at the end."""
     name = f"order-{time.time_ns()}"
     yield name
     instance = compute.find(name)
     if instance is not None:
-        compute.stop(instance)
+        bench.engine.discard(instance)
 
 
 def when_ended(compute: LocalCompute, instance: str) -> InstanceStatus:
@@ -43,7 +43,7 @@ def test_a_bought_command_reads_its_input_and_its_output_and_exit_code_can_be_as
     command = ("sh", "-c", "tr a-z A-Z < /job/input; exit 3")
     instance = compute.start(reference=reference, image=IMAGE, command=command, input=b"hello", seconds=60)
     status = when_ended(compute, instance)
-    assert (status.state, status.exit_code, status.output) == ("exited", 3, b"HELLO")
+    assert (status.state, status.exit_code, status.output) == ("exited", 3, "HELLO")
     assert status.started_at is not None
     assert status.ended_at is not None
     assert abs(time.time() - status.ended_at) < 60
@@ -63,7 +63,8 @@ import os, signal
 from safebox.sandbox.provider import LocalCompute
 from tests.contracts.conftest import ENGINES
 compute = LocalCompute(ENGINES[{bench.engine.name!r}]())
-compute.start(reference={reference!r}, image={IMAGE!r}, command=("sh", "-c", "sleep 1; echo alive"), input=None, seconds=60)
+compute.start(reference={reference!r}, image={IMAGE!r}, command=("sh", "-c", "sleep 1; echo alive"),
+    input=None, seconds=60)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
@@ -71,28 +72,41 @@ os.kill(os.getpid(), signal.SIGKILL)
     instance = compute.find(reference)
     assert instance is not None
     status = when_ended(compute, instance)
-    assert (status.exit_code, status.output) == (0, b"alive\n")
+    assert (status.exit_code, status.output) == (0, "alive\n")
 
 
 def test_an_instance_ends_when_its_lease_has_passed(compute: LocalCompute, reference: str) -> None:
     instance = compute.start(reference=reference, image=IMAGE, command=("sleep", "600"), input=None, seconds=1)
     assert compute.status(instance).state == "running"
     status = when_ended(compute, instance)
-    assert (status.state, status.exit_code) == ("exited", 137)
+    assert (status.state, status.exit_code) == ("stopped", 137)
 
 
-def test_a_stopped_instance_is_gone_and_stopping_again_is_fine(compute: LocalCompute, reference: str) -> None:
-    instance = compute.start(reference=reference, image=IMAGE, command=("sleep", "50"), input=None, seconds=60)
+def test_a_stopped_instance_still_says_how_long_it_ran_and_its_reference_buys_no_second(
+    compute: LocalCompute, reference: str
+) -> None:
+    command = ("sh", "-c", "echo here; sleep 50")
+    instance = compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60)
+    time.sleep(1.1)
     compute.stop(instance)
     compute.stop(instance)
+    status = compute.status(instance)
+    assert (status.state, status.output) == ("stopped", "here\n")
+    assert 2 <= status.seconds <= 20
+    assert compute.find(reference) == instance
+    assert compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60) == instance
     assert compute.status(instance).state == "stopped"
-    assert compute.find(reference) is None
+
+
+def test_nobody_gets_a_status_for_an_instance_that_is_unknown(compute: LocalCompute) -> None:
+    with pytest.raises(SandboxError):
+        compute.status("0123456789abcdef")
 
 
 def test_a_bought_instance_has_no_network_not_even_a_gateway(compute: LocalCompute, reference: str) -> None:
     command = ("sh", "-c", "tail -n +3 /proc/net/dev | cut -d: -f1; cat /proc/net/tcp /proc/net/udp | grep -vc local")
     instance = compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60)
-    assert when_ended(compute, instance).output.split() == [b"lo", b"0"]
+    assert when_ended(compute, instance).output.split() == ["lo", "0"]
 
 
 def test_endless_output_ends_no_host_and_only_the_last_64_kib_are_kept(compute: LocalCompute, reference: str) -> None:
@@ -100,7 +114,7 @@ def test_endless_output_ends_no_host_and_only_the_last_64_kib_are_kept(compute: 
     instance = compute.start(reference=reference, image=IMAGE, command=command, input=None, seconds=60)
     output = when_ended(compute, instance).output
     assert len(output) <= 65536
-    assert output.rstrip().endswith(b"xend")  # Docker drops the line break after so long a line
+    assert output.rstrip().endswith("xend")  # Docker drops the line break after so long a line
 
 
 def test_an_unknown_image_buys_nothing(compute: LocalCompute, reference: str) -> None:
@@ -117,5 +131,5 @@ def test_limits_other_than_the_default_hold(bench: Bench, reference: str) -> Non
     )
     status = when_ended(compute, instance)
     assert status.exit_code == 1
-    assert b"No space left" in status.output
+    assert "No space left" in status.output
     compute.stop(instance)

@@ -360,8 +360,12 @@ def host_addresses() -> list[str]:
     return sorted(each for each in addresses if not each.startswith("0.") and not each.endswith((".0", ".255")))
 
 
+ELSEWHERE = ("192.0.2.1", "169.254.169.254", "172.17.0.1", "10.0.0.1")
+"""A documentation address, cloud metadata, Docker's bridge, a private network."""
+
+
 def test_nothing_else_answers_neither_the_host_nor_a_resolver_nor_the_world(bench: Bench) -> None:
-    service = socket.create_server(("0.0.0.0", 0))
+    service = socket.create_server(("0.0.0.0", 0))  # noqa: S104 - so that it answers on every address of the host
     six = socket.create_server(("::", 0), family=socket.AF_INET6)
     unix = socket.socket(socket.AF_UNIX)
     unix.bind("\0safebox-test-service")
@@ -376,9 +380,10 @@ def test_nothing_else_answers_neither_the_host_nor_a_resolver_nor_the_world(benc
                 if ask: s.send(ask); s.recv(100)
                 bad.append(target)
             except OSError: pass
-        for host in {host_addresses() + ["192.0.2.1", "169.254.169.254", "172.17.0.1", "10.0.0.1"]!r}:
+        for host in {[*host_addresses(), *ELSEWHERE]!r}:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            reach(family, socket.SOCK_STREAM, (host, {six.getsockname()[1]} if ":" in host else {service.getsockname()[1]}))
+            port = {six.getsockname()[1]} if ":" in host else {service.getsockname()[1]}
+            reach(family, socket.SOCK_STREAM, (host, port))
             reach(family, socket.SOCK_STREAM, (host, 53))
             reach(family, socket.SOCK_DGRAM, (host, 53), b"\\0" * 12)
         reach(socket.AF_INET6, socket.SOCK_STREAM, ("2001:db8::1", 443))
@@ -421,7 +426,8 @@ import sys, time
 from tests.contracts.conftest import ENGINES
 from safebox.sandbox.spec import SandboxSpec
 engine = ENGINES[sys.argv[1]]()
-with engine.create(SandboxSpec("orphan", "safebox/base", ("sleep", "300"), ports=(8700,), labels={"mark": sys.argv[2]})) as s:
+spec = SandboxSpec("orphan", "safebox/base", ("sleep", "300"), ports=(8700,), labels={"mark": sys.argv[2]})
+with engine.create(spec) as s:
     s.start(lambda _: None)
     print(s.id, flush=True)
     s.wait()

@@ -51,14 +51,14 @@ def owner_is_dead(mark: str) -> bool:
     return _start_time(int(pid)) != start
 
 
-def end_process(mark: str) -> None:
-    """SIGKILL to exactly the process the mark names; gone already is fine."""
+def end_process(mark: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to exactly the process the mark names; gone already is fine."""
     if not mark or owner_is_dead(mark):
         return
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(int(mark.partition("-")[0]))
         try:
             if not owner_is_dead(mark):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(pidfd, number)
         finally:
             os.close(pidfd)

@@ -4,7 +4,9 @@ A bought container is a sandbox like any other, without network and without gate
 own clock, kept by its holder or keeper, so it ends in time even when the firewall that started it is gone.
 """
 
+import math
 import threading
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,15 +17,22 @@ from safebox.sandbox.spec import Limits, SandboxSpec
 REFERENCE = "reference"
 """The label by which a purchase is found again: the buyer chooses it, and one reference means one instance."""
 LIMITS = Limits()
+KILLED = 128 + 9
+"""The exit code of what SIGKILL ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """How a bought instance is. Times are seconds since 1970; `output` is the last 64 KiB of both streams."""
+    """How a bought instance is. Times are seconds since 1970; `output` is the last 64 KiB of both streams.
+
+    `stopped` means ended from outside: on request, at the end of the lease, or by the kernel for lack of memory.
+    `seconds` is how long it has run or ran, rounded up; where the end was not seen, up to the end of its lease.
+    """
 
     state: Literal["running", "exited", "stopped"]
     exit_code: int | None
-    output: bytes
+    output: str
+    seconds: int
     started_at: float | None
     ended_at: float | None
 
@@ -37,17 +46,20 @@ class LocalCompute:
         self._limits = limits
         self._lock = threading.Lock()
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: bytes | None, seconds: int) -> str:  # noqa: A002 - the tool's own word
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | bytes | None, seconds: int
+    ) -> str:
         """Start one instance for `seconds`; return its id. Asked again with the same reference, it starts no second.
 
         Raises:
             SandboxError: the engine refuses; nothing was started then.
         """
+        data = input.encode() if isinstance(input, str) else input
         with self._lock:
             found = self.find(reference)
             if found is not None:
                 return found
-            sandbox = self._engine.create(self._spec(reference, image, command, input, seconds))
+            sandbox = self._engine.create(self._spec(reference, image, command, data, seconds))
             try:
                 sandbox.start(lambda _: None)
             except BaseException:
@@ -70,17 +82,22 @@ class LocalCompute:
         )
 
     def status(self, instance: str) -> InstanceStatus:
-        """How the instance is now; one that was stopped, or that nobody knows, is `stopped`."""
+        """How the instance is now.
+
+        Raises:
+            SandboxError: nobody knows it, or the engine doesn't answer: never a status that could be taken for unused.
+        """
         found = self._engine.look(instance)
         if found is None:
-            return InstanceStatus("stopped", None, b"", None, None)
-        return InstanceStatus(
-            found.state, found.exit_code, self._engine.output(instance), found.started_at, found.ended_at
-        )
+            raise SandboxError(
+                f"there is no instance {instance}", "its lease ended more than a day ago, or it never was"
+            )
+        text = self._engine.output(instance).decode(errors="replace")
+        return InstanceStatus(_state(found), found.exit_code, text, _seconds(found), found.started_at, found.ended_at)
 
     def stop(self, instance: str) -> None:
-        """End the instance and remove it; does nothing when it is gone."""
-        self._engine.discard(instance)
+        """End the instance; what it wrote and how long it ran can still be asked for. Ended already is fine."""
+        self._engine.stop(instance)
 
     def find(self, reference: str) -> str | None:
         """The instance of a reference, whichever process started it.
@@ -96,3 +113,15 @@ class LocalCompute:
     def image_digest(self, image: str) -> str | None:
         """What the image's name means now, as `sha256:…`."""
         return self._engine.image_digest(image)
+
+
+def _state(found: Found) -> Literal["running", "exited", "stopped"]:
+    if found.state == "running":
+        return "running"
+    return "exited" if found.exit_code not in {None, KILLED} else "stopped"
+
+
+def _seconds(found: Found) -> int:
+    if found.started_at is None:
+        return 0
+    return max(0, math.ceil((found.ended_at or time.time()) - found.started_at))

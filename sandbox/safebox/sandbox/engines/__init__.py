@@ -126,6 +126,10 @@ class SandboxEngine(Protocol):
         """The last 64 KiB a detached sandbox wrote; empty when it is unknown."""
         ...
 
+    def stop(self, sandbox_id: str) -> None:
+        """End a detached sandbox by id, and keep what `look` and `output` tell; ended or gone already is fine."""
+        ...
+
     def discard(self, sandbox_id: str) -> None:
         """End and remove a sandbox by id; does nothing when it is gone."""
         ...

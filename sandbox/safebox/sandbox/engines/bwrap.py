@@ -8,13 +8,14 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
-from safebox.sandbox.engines.bwrap_sandbox import BwrapSandbox
+from safebox.sandbox.engines.bwrap_sandbox import KILL_SECONDS, BwrapSandbox
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.groups import group_at, make_group
 from safebox.sandbox.image import file_name, missing, state_folder, trees_folder
@@ -23,6 +24,8 @@ from safebox.sandbox.spec import Limits, SandboxSpec
 
 KEEP_SECONDS = 24 * 3600
 """How long the output of a detached sandbox can still be asked for after its end."""
+STOP_LOOK_SECONDS = 0.005
+"""How often `stop` looks whether the keeper has ended."""
 _PROBE_SECONDS = 10
 
 
@@ -149,6 +152,17 @@ class BwrapEngine:
         except FileNotFoundError:
             return b""
 
+    def stop(self, sandbox_id: str) -> None:
+        """Let the keeper end bubblewrap and write down how long it ran; a keeper that doesn't is ended itself."""
+        state = _read_state(_folder_of(sandbox_id))
+        if state is None:
+            return
+        end_process(state["keeper"], signal.SIGTERM)
+        until = time.monotonic() + KILL_SECONDS
+        while state["keeper"] and not owner_is_dead(state["keeper"]) and time.monotonic() < until:
+            time.sleep(STOP_LOOK_SECONDS)
+        end_process(state["keeper"])
+
     def discard(self, sandbox_id: str) -> None:
         """End the keeper, and with it all of the sandbox; remove its folder and control groups."""
         folder = _folder_of(sandbox_id)
@@ -204,8 +218,12 @@ def _is_over(state: dict[str, Any], report: dict[str, Any] | None) -> bool:
 
 
 def _found(folder: Path, state: dict[str, Any]) -> Found:
-    report = _read_json(folder / "report") or {}
+    """A keeper that died unseen ran, as far as anybody can know, until its lease ended."""
     alive = bool(state["keeper"]) and not owner_is_dead(state["keeper"])
+    report: dict[str, Any] = _read_json(folder / "report") or {}
+    if not alive and "ended_at" not in report:
+        report.setdefault("started_at", state["made"])
+        report["ended_at"] = min(time.time(), state["until"] or time.time())
     return Found(
         id=folder.name,
         state="running" if alive and "exit_code" not in report else "exited",

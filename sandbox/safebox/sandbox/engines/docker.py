@@ -145,6 +145,14 @@ class DockerEngine:
         except NotThereError:
             return b""
 
+    def stop(self, sandbox_id: str) -> None:
+        """SIGKILL to the agent's container, which stays to be asked about; one that isn't ours is left alone."""
+        found = self.look(sandbox_id)
+        if found is not None and found.state == "running":
+            with contextlib.suppress(NotThereError):
+                self._daemon.kill(sandbox_id)
+                self._daemon.wait(sandbox_id)
+
     def discard(self, sandbox_id: str) -> None:
         """Remove the agent's container and its holder; a container that isn't ours is left alone."""
         if self.look(sandbox_id) is None:
@@ -342,4 +350,5 @@ def _seconds(text: str) -> float | None:
     """Docker's RFC 3339 time with nanoseconds; the year 1 means never."""
     if text.startswith("0001-"):
         return None
-    return datetime.fromisoformat(text[:19] + "+00:00").timestamp()
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")

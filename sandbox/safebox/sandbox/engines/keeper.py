@@ -218,8 +218,9 @@ class Tail:
 
 
 def watch(config: Config, child: int, owner: socket.socket, output: int | None, tail: Tail | None) -> int:
-    """Steps 6: wait for the end of bubblewrap, for whatever cause; return its exit code."""
+    """Step 6: wait for the end of bubblewrap, for whatever cause; return its exit code."""
     ended = os.pidfd_open(child)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os.kill(child, signal.SIGKILL))
     end = time.monotonic() + config["seconds"]
     waiting: list[Any] = [ended]
     if not config["detached"]:
