@@ -1,0 +1,190 @@
+"""The compute connector on the local provider, with real sandboxes, and on a provider that breaks."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
+from safebox.firewall.connectors.leases import LeaseBook
+from safebox.firewall.connectors.prices import ImagePrice
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, SandboxError
+from safebox.sandbox.image import BASE_IMAGE
+from safebox.sandbox.provider import InstanceStatus, LocalCompute
+from tests.contracts.conftest import real_engine
+from tests.unit.connectors.actions import action, run_it, units, view
+
+PRICES = {BASE_IMAGE: ImagePrice(per_minute=100, minimum=150)}
+NAMES = ["docker", "bwrap"]
+
+
+RUN = f"run_{time.time_ns()}"
+"""A run of this session alone: what it rents is told apart from what earlier sessions rented."""
+
+
+@pytest.fixture(params=NAMES)
+def compute(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ComputeConnector]:
+    engine = real_engine(request.param)
+    provider = LocalCompute(engine)
+    yield ComputeConnector(provider, PRICES, LeaseBook(tmp_path))
+    for lease in tmp_path.glob("*.json"):
+        instance = provider.find(lease.stem)
+        if instance is not None:
+            engine.discard(instance)
+
+
+def _start(*command: str, minutes: int = 5, identity: str = "act_01", **more: Any) -> Any:
+    asked = {"image": BASE_IMAGE, "command": list(command), "minutes": minutes, **more}
+    return action("compute.start", asked, identity=identity)
+
+
+async def _ended(compute: ComputeConnector, instance: str) -> Any:
+    asked = action("compute.status", {"instance": instance}, identity="act_08")
+    for _ in range(200):
+        _, outcome = await run_it(compute, asked, view(run=RUN))
+        if outcome.result["state"] != "running":
+            return outcome
+        await asyncio.sleep(0.05)
+    raise AssertionError("still running")
+
+
+async def test_a_lease_is_charged_at_worst_and_what_was_not_used_comes_back_once(compute: ComputeConnector) -> None:
+    asked = _start("sh", "-c", "tr a-z A-Z < /job/input; exit 3", input="hello")
+    quote = await compute.quote(asked, view(run=RUN))
+    assert units(quote.charges, "USD") == 500
+    assert quote.facts["compute"]["image_digest"].startswith("sha256:")
+    _, started = await run_it(compute, asked, view(run=RUN))
+    assert (started.status, units(started.charges, "USD")) == ("done", 500)
+    assert started.result == {"instance": "act_01", "price_per_minute": "0.0001 USD", "lease_minutes": 5}
+    ended = await _ended(compute, "act_01")
+    assert (ended.result["exit_code"], ended.result["output"]) == (3, "HELLO")
+    assert units(ended.refunds, "USD") == 350
+    _, stopped = await run_it(compute, action("compute.stop", {"instance": "act_01"}, identity="act_09"), view(run=RUN))
+    assert (stopped.refunds, stopped.result["charged"]) == ((), "0.00015 USD")
+    assert compute.open_instances(RUN) == []
+
+
+async def test_a_running_instance_counts_until_it_is_stopped_and_then_is_settled(compute: ComputeConnector) -> None:
+    await run_it(compute, _start("sleep", "100"), view(run=RUN))
+    quote = await compute.quote(_start("sleep", "100", identity="act_02"), view(run=RUN))
+    assert quote.facts["compute"]["running"] == 1
+    assert compute.open_instances(RUN) == ["act_01"]
+    stop = action("compute.stop", {"instance": "act_01"}, identity="act_03")
+    _, outcome = await run_it(compute, stop, view(run=RUN))
+    assert units(outcome.refunds, "USD") == 350
+    assert await compute.reconcile(stop, view(run=RUN), {}) == outcome
+    again = await compute.quote(_start("sleep", "100", identity="act_02"), view(run=RUN))
+    assert again.facts["compute"]["running"] == 0
+
+
+async def test_no_run_can_name_another_runs_instance(compute: ComputeConnector) -> None:
+    await run_it(compute, _start("sleep", "100"), view(run=RUN))
+    for tool in ("compute.status", "compute.stop"):
+        with pytest.raises(CallerError, match="no instance"):
+            await run_it(compute, action(tool, {"instance": "act_01"}), view(run="run_02"))
+        for name in (f"../{RUN}.act_01", f"{RUN}.act_01", "act_01.json"):
+            with pytest.raises(CallerError, match="no instance"):
+                await run_it(compute, action(tool, {"instance": name}), view(run=RUN))
+
+
+async def test_after_a_crash_a_start_is_found_and_no_second_one_is_made(compute: ComputeConnector) -> None:
+    asked = _start("sleep", "100")
+    plan, started = await run_it(compute, asked, view(run=RUN))
+    assert await compute.reconcile(asked, view(run=RUN), plan) == started
+    never = _start("sleep", "100", identity="act_05")
+    assert (await compute.reconcile(never, view(run=RUN), plan)).status == "failed"
+    assert compute.open_instances(RUN) == ["act_01"]
+
+
+async def test_an_image_without_a_price_has_no_plan_and_is_never_started(compute: ComputeConnector) -> None:
+    asked = action("compute.start", {"image": "other", "command": ["true"], "minutes": 1})
+    quote = await compute.quote(asked, view(run=RUN))
+    assert (quote.charges, quote.plan, quote.facts["compute"]["price_per_minute"]) == ((), {}, None)
+    with pytest.raises(EffectError, match="no price"):
+        await compute.perform(asked, view(run=RUN), quote.plan, None)
+
+
+class Broken:
+    """A provider that fails, by choice, to start, to find, or to say what a name means."""
+
+    def __init__(self, *failing: str, starts: bool = False) -> None:
+        self.failing = set(failing)
+        self.starts = starts
+        self.started: set[str] = set()
+
+    def _maybe(self, name: str) -> None:
+        if name in self.failing:
+            raise SandboxError(f"{name} failed")
+
+    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+        if self.starts:
+            self.started.add(reference)
+        self._maybe("start")
+        self.started.add(reference)
+        return reference
+
+    def status(self, instance: str) -> InstanceStatus:
+        self._maybe("status")
+        return InstanceStatus("running", None, "", 1, None, None)
+
+    def stop(self, instance: str) -> None:
+        self._maybe("stop")
+
+    def find(self, reference: str) -> str | None:
+        self._maybe("find")
+        return reference if reference in self.started else None
+
+    def image_digest(self, image: str) -> str | None:
+        self._maybe("image_digest")
+        return "sha256:1"
+
+
+def _on(provider: ComputeProvider, folder: Path) -> ComputeConnector:
+    return ComputeConnector(provider, PRICES, LeaseBook(folder))
+
+
+async def test_a_start_that_fails_is_told_apart_from_one_that_happened_anyway(tmp_path: Path) -> None:
+    certain = _on(Broken("start"), tmp_path / "a")
+    _, outcome = await run_it(certain, _start("true"), view())
+    assert (outcome.status, certain.open_instances("run_01")) == ("failed", [])
+    _, anyway = await run_it(_on(Broken("start", starts=True), tmp_path / "b"), _start("true"), view())
+    assert anyway.status == "done"
+
+
+async def test_a_start_nobody_can_ask_about_is_unknown_and_keeps_its_lease(tmp_path: Path) -> None:
+    provider = Broken()
+    connector = _on(provider, tmp_path)
+    quote = await connector.quote(_start("true"), view())
+    provider.failing = {"start", "find"}
+    with pytest.raises(EffectError) as caught:
+        await connector.perform(_start("true"), view(), quote.plan, None)
+    assert caught.value.unknown
+    assert connector.open_instances("run_01") == ["act_01"]
+    assert not await connector.healthy()
+    with pytest.raises(FactsUnavailable):
+        await connector.quote(_start("true", identity="act_02"), view())
+
+
+async def test_a_stop_that_fails_settles_nothing_and_a_lost_container_is_charged_in_full(tmp_path: Path) -> None:
+    provider = Broken()
+    connector = _on(provider, tmp_path)
+    await run_it(connector, _start("true"), view())
+    provider.failing = {"stop"}
+    stop = action("compute.stop", {"instance": "act_01"}, identity="act_02")
+    with pytest.raises(EffectError):
+        await connector.perform(stop, view(), {}, None)
+    assert connector.open_instances("run_01") == ["act_01"]
+    provider.failing, provider.started = set(), set()
+    outcome = await connector.perform(stop, view(), {}, None)
+    assert (outcome.refunds, outcome.result["charged"]) == ((), "0.0005 USD")
+
+
+async def test_a_damaged_lease_refuses_everything_that_depends_on_it(tmp_path: Path) -> None:
+    connector = _on(Broken(), tmp_path)
+    await run_it(connector, _start("true"), view())
+    (tmp_path / "run_01.act_01.json").write_text('{"run":"run_01"}')
+    with pytest.raises(FactsUnavailable):
+        await connector.quote(_start("true", identity="act_02"), view())
