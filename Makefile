@@ -12,7 +12,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Install into .venv and watch an agent meet its firewall (root is not needed)
-	@$(PYTHON) -m tests.provision sandbox
+	@$(VENV)/bin/python -m tests.provision sandbox
 	@$(VENV)/bin/safebox demo
 
 check: $(VENV)/.installed-dev ## Lint, types, unit and policy tests: what to run before a commit
