@@ -95,4 +95,4 @@ def _show(seq: int, event: dict[str, Any], *, as_json: bool, with_run: bool) -> 
     elif is_rich():
         say(terminal_lines(event, width=terminal_width(), with_run=with_run))
     else:
-        say(plain_line(event))
+        say(plain_line(event, with_run=True))

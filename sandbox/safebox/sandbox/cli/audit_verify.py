@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def audit_verify(
-    ledger: Annotated[
-        Path | None, typer.Argument(metavar="[LEDGER]", help="A ledger file; else this machine's.")
-    ] = None,
+    ledger: Annotated[Path | None, typer.Argument(metavar="LEDGER", help="A ledger file; else this machine's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check the hash chain: no record was changed, swapped, or taken out before the last."""
@@ -51,7 +49,7 @@ def _say(path: Path, report: VerifyReport) -> None:
     if report.intact:
         say(f"intact: {records} of {path} are as they were written", style="green")
         say(f"head: {report.head}")
-        say("The chain shows changes, not records cut off at its end: compare the head with one you kept.")
+        say("Records cut off at the end can't be seen: compare the head with one you kept.")
     else:
         say(f"NOT INTACT: {clean(report.problem or 'it is damaged')}", style="bold red")
         say(f"ledger: {path}, {records}")

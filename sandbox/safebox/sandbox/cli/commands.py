@@ -2,6 +2,7 @@
 
 HEADINGS: dict[str, dict[str, str]] = {
     "Agents": {
+        "demo": "Watch agents meet the firewall, on stand-ins for the world",
         "init": "Write a commented mandate to start from",
         "mandate check": "Say what a mandate grants, or everything that is wrong with it",
         "run": "Run an agent in a sandbox, and show all it does",

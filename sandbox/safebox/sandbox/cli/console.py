@@ -37,6 +37,7 @@ def print_json(value: Any) -> None:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table: drawn on a terminal, else aligned columns that are never cut."""
+    headings = [heading.upper() for heading in headings]
     cells = [[clean(cell) for cell in row] for row in rows]
     if is_rich():
         _print_rich(headings, cells)
@@ -53,7 +54,7 @@ def _print_rich(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(headings):
         table.add_column(heading, overflow="fold", no_wrap=number == 0)
     for row in rows:

@@ -6,16 +6,19 @@ import codecs
 import os
 import re
 import sys
+import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from safebox.sandbox.cli.console import is_rich, print_json, print_table, say
-from safebox.sandbox.cli.event_lines import plain_line, terminal_lines
+from safebox.sandbox.cli.event_lines import plain_line, says_nothing, terminal_lines
 from safebox.sandbox.cli.words import clean
 
 LINE_MAX: Final = 4096
 """An agent's line longer than this is shown in pieces, so that nothing is held back without bound."""
+_NARROW: Final = 40
+"""Less room than this isn't worth wrapping to."""
 _COLOUR: Final = re.compile(r"(\x1b\[[0-9;]{0,20}m)")
 
 
@@ -42,32 +45,29 @@ class RunDisplay:
         self._lock = threading.Lock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
+        self._early: list[Mapping[str, Any]] | None = []
 
     def header(self, rows: Sequence[tuple[str, str]]) -> None:
         """Say what runs, and which real part or stand-in each part of its world is: (name, text) pairs."""
         with self._lock:
             if self._json:
                 print_json({"event": "header", "rows": [list(row) for row in rows]})
-                return
-            width = max((len(name) for name, _ in rows), default=0)
-            for name, text in rows:
-                label = f"\x1b[1m{name:{width}}\x1b[0m" if self._rich else f"{name:{width}}"
-                say(f"{label}  {clean(text)}")
-            say()
+            else:
+                self._header(rows)
+            self._show_early()
 
     def action(self, event: Mapping[str, Any]) -> None:
-        """Show one ledger event, live or read."""
+        """Show one event; what happens before the header (the wallet is funded) is shown below it."""
         with self._lock:
-            if self._json:
-                print_json(event)
-                return
-            self._flush_output()
-            say(terminal_lines(event, width=terminal_width()) if self._rich else plain_line(event))
-            sys.stdout.flush()
+            if self._early is None:
+                self._action(event)
+            else:
+                self._early.append(event)
 
     def output(self, data: bytes) -> None:
         """Show what the agent wrote, line by line."""
         with self._lock:
+            self._show_early()
             text = self._decoder.decode(data)
             if self._json:
                 print_json({"event": "output", "text": text})
@@ -83,6 +83,7 @@ class RunDisplay:
     def closing(self, headings: Sequence[str], rows: Sequence[Sequence[object]], *, text: str = "") -> None:
         """Say what it came to: a table and a last line."""
         with self._lock:
+            self._show_early()
             if self._json:
                 table = [dict(zip(headings, map(str, row), strict=True)) for row in rows]
                 print_json({"event": "closing", "table": table, "text": text})
@@ -92,8 +93,36 @@ class RunDisplay:
                 say()
                 print_table(headings, rows)
             if text:
-                say(("\n" if rows else "") + clean(text, lines=True))
+                text = clean(text, lines=True)
+                say(("\n" if rows else "") + (textwrap.fill(text, terminal_width()) if self._rich else text))
             sys.stdout.flush()
+
+    def _header(self, rows: Sequence[tuple[str, str]]) -> None:
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            if self._rich:
+                lines = textwrap.wrap(clean(text), max(_NARROW, terminal_width() - width - 3)) or [""]
+                say(f"\x1b[1m{name:{width}}\x1b[0m  " + f"\n{' ' * (width + 2)}".join(lines))
+            else:
+                say(f"{name:{width}}  {clean(text)}")
+        say()
+
+    def _show_early(self) -> None:
+        early, self._early = self._early, None
+        for event in early or ():
+            self._action(event)
+
+    def _action(self, event: Mapping[str, Any]) -> None:
+        if self._json:
+            print_json(event)
+            return
+        self._flush_output()
+        if self._rich:
+            if not says_nothing(event):
+                say(terminal_lines(event, width=terminal_width()))
+        else:
+            say(plain_line(event, with_run=False))
+        sys.stdout.flush()
 
     def _flush_output(self) -> None:
         if self._pending:
@@ -103,9 +132,21 @@ class RunDisplay:
     def _agent_line(self, line: str) -> None:
         line = line.removesuffix("\r")
         if self._rich:
-            say(f"\x1b[2m{'agent':>8} │\x1b[0m {coloured(line)}")
+            bar = f"{'agent':>8} │"
+            for piece in _pieces(line, terminal_width() - len(bar) - 2):
+                say(f"\x1b[2m{bar}\x1b[0m {piece}")
+                bar = f"{'':8} │"
         else:
             say(f"agent | {clean(_COLOUR.sub('', line))}")
+
+
+def _pieces(line: str, room: int) -> list[str]:
+    """What fits on one line each; a line with colours in it is left to the terminal to break."""
+    room = max(_NARROW, room)
+    if _COLOUR.search(line):
+        return [coloured(line)]
+    text = clean(line.expandtabs(4))
+    return [text[start : start + room] for start in range(0, len(text), room)] or [""]
 
 
 def coloured(line: str) -> str:

@@ -21,19 +21,20 @@ _NARROW: Final = 40
 
 
 def time_of(at_ns: object) -> str:
-    """The local time of day of an event."""
-    return f"{datetime.fromtimestamp(at_ns // 10**9):%H:%M:%S}" if isinstance(at_ns, int) else "--:--:--"
+    """The local time of day of an event; those without a time are live, so it is now."""
+    moment = datetime.fromtimestamp(at_ns // 10**9) if isinstance(at_ns, int) else datetime.now()
+    return f"{moment:%H:%M:%S}"
 
 
 def day_and_time(at_ns: int) -> str:
-    """The local date and time of an event."""
-    return f"{datetime.fromtimestamp(at_ns // 10**9):%Y-%m-%d %H:%M}"
+    """The local date and time of an event, without the year: short enough for a column."""
+    return f"{datetime.fromtimestamp(at_ns // 10**9):%m-%d %H:%M}"
 
 
-def plain_line(event: Mapping[str, Any]) -> str:
+def plain_line(event: Mapping[str, Any], *, with_run: bool) -> str:
     """An event as one uncoloured line that leaves nothing out."""
     word, tool, text, why = _parts(event, full=True)
-    run = clean(event.get("run") or "-")
+    run = clean(event.get("run") or "-") if with_run else ""
     return " ".join(
         part for part in (time_of(event.get("at_ns")), run, word, tool, text, f"[{why}]" if why else "") if part
     )
@@ -46,7 +47,7 @@ def terminal_lines(event: Mapping[str, Any], *, width: int, with_run: bool = Fal
     run = f"\x1b[2m{clean(str(event.get('run') or ''))[-6:]:6}\x1b[0m " if with_run else ""
     indent = _INDENT + (7 if with_run else 0)
     room = max(_NARROW, width - 1)
-    head = f"{time_of(event.get('at_ns'))}  {run}\x1b[{colour}m{MARKS.get(word, ' ')} {word:8}\x1b[0m"
+    head = f"{time_of(event.get('at_ns'))}  {run}\x1b[{colour}m{MARKS.get(word, ' ')} {word:9}\x1b[0m"
     body = _wrapped(f"{tool:{_TOOL}}  {text}".rstrip(), room, indent, indent + _TOOL + 2)
     lines = [f"\x1b[2m{body}\x1b[0m" if word == "done" else body]
     if why:
@@ -75,8 +76,13 @@ def _parts(event: Mapping[str, Any], *, full: bool) -> Parts:
 
 def _decided(event: Mapping[str, Any], full: bool) -> Parts:
     answer = fields(event.get("answer"))
-    text = summary(event, full=full) + (" (by the owner)" if event.get("caller") == "owner" else "")
+    text = summary(event, full=full) + _by_owner(event)
     return str(answer.get("verdict", "?")), clean(event.get("tool", "")), text, _why(answer)
+
+
+def _by_owner(event: Mapping[str, Any]) -> str:
+    owner = event.get("caller") == "owner" and not str(event.get("tool")).startswith("wallet.")
+    return " (by the owner)" if owner else ""
 
 
 def _settled(event: Mapping[str, Any], full: bool) -> Parts:
@@ -105,6 +111,11 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "policy_activated": _policy,
 }
 """How each event is told; `stop` and `policy` are told live only, the others are in the ledger, too."""
+
+
+def says_nothing(event: Mapping[str, Any]) -> bool:
+    """Whether an outcome is that of a plain success, with nothing to tell but that."""
+    return event.get("event") == "settled" and event.get("status") == "done" and not outcome(event)
 
 
 def _why(answer: Mapping[str, Any]) -> str:

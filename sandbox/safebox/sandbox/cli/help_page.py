@@ -6,10 +6,10 @@ from typing import TextIO
 from safebox.sandbox.cli.commands import HEADINGS
 from safebox.sandbox.cli.exit import EXIT_STATUSES
 
-ABOUT = "Run wallet-holding AI agents in sandboxes whose every action passes a policy firewall."
+ABOUT = "Run wallet-holding AI agents in sandboxes, every action past a policy firewall."
 OPTIONS = {
     "--install-completion": "Make the shell complete commands and options",
-    "--show-completion": "Print the completion for the shell, to install it yourself",
+    "--show-completion": "Print what makes the shell do that",
     "--version": "Print the version",
     "--help, -h": "Print this, or the help of a command after its name",
 }
@@ -34,10 +34,6 @@ def help_page(*, colour: bool) -> str:
     for name, commands in HEADINGS.items():
         page += "\n" + heading(name) + "".join(row(command, line, 13) for command, line in commands.items())
     page += "\n" + heading("Options") + "".join(row(option, line, 20) for option, line in OPTIONS.items())
-    page += (
-        "\n" + heading("Exit status") + "".join(row(f"{status:>3}", line, 3) for status, line in EXIT_STATUSES.items())
-    )
-    return (
-        page
-        + "`safebox run` ends with the agent's own status.\n\nState is in $SAFEBOX_HOME, or else in ~/.local/state/safebox.\n"
-    )
+    statuses = "".join(row(f"{status:>3}", line, 3) for status, line in EXIT_STATUSES.items())
+    page += "\n" + heading("Exit status") + statuses + "  `safebox run` ends with the agent's own status.\n"
+    return page + "\nState is in $SAFEBOX_HOME, or else in ~/.local/state/safebox.\n"

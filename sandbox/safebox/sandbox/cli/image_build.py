@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def image_build(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="What to call it.")] = "safebox/base",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")] = "safebox/base",
     source: Annotated[
         str, typer.Option("--from", metavar="IMAGE", help="An image of a registry; `host` is this machine's Python.")
     ] = "host",
@@ -31,7 +31,7 @@ def image_build(
         print_json({"name": built.name, "digest": built.digest, "rebuilt": built.rebuilt, "engine": chosen.name})
     else:
         what = "built" if built.rebuilt else "up to date:"
-        say(f"{what} {built.name} for {chosen.name} ({built.digest})")
+        say(f"{what} {built.name} for {chosen.name} ({built.digest[:12]})")
 
 
 def _progress(text: str) -> None:

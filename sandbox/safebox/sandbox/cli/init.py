@@ -13,9 +13,7 @@ from safebox.sandbox.cli.console import say
 
 
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="The agent's folder; made if there is none.")
-    ] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The agent's folder; made if there is none.")] = Path(),
 ) -> None:
     """Write a commented safebox.toml that grants next to nothing, ready to be edited."""
     from safebox.firewall.mandate_file import FILE_NAME

@@ -14,7 +14,7 @@ NAME_LENGTH = 30
 
 
 def kill(
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="A run's name, or the end of it.")] = "",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the end of it.")] = "",
     every: Annotated[bool, typer.Option("--all", help="Stop every run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

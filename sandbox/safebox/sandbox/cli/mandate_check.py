@@ -45,7 +45,6 @@ def _print(found: Explanation) -> None:
         ("agent", f"{found.agent}: {clean(found.purpose.strip())}"),
         ("runs", f"{command_line(found.command)}  in {found.image}"),
         ("until", f"{found.expires}, if started now"),
-        ("mandate", found.digest),
     ]
     for name, text in rows:
         _item(name, "", text)

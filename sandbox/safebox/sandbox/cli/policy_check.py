@@ -14,7 +14,7 @@ from safebox.sandbox.cli.words import clean
 if TYPE_CHECKING:
     from safebox.firewall.policytools import Finding
 
-Folders = Annotated[list[Path] | None, typer.Argument(metavar="[DIR]...", help="Overlays, on top of the pack.")]
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Overlays, on top of the pack.")]
 
 
 def policy_check(

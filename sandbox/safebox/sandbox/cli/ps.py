@@ -61,12 +61,15 @@ def _with_ended(living: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     from safebox.sandbox.cli.event_lines import day_and_time
 
-    spent = ", ".join(f"{line_spent(line)} of {line_granted(line)}" for line in row.get("lines", ()))
+    spent = ", ".join(
+        f"{line_spent(line)} of {line_granted(line)}" for line in row.get("lines", ()) if int(line["spent"])
+    )
+    started = day_and_time(row["started_ns"])
     return (
         row["run"],
         row.get("agent"),
         row.get("state"),
-        day_and_time(row["started_ns"]),
+        started,
         row.get("denied", "-"),
-        spent,
+        spent or ("nothing" if "lines" in row else "-"),
     )

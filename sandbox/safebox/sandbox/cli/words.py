@@ -83,9 +83,9 @@ def _transfer(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> 
 
 
 def _funds(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
-    amount = args.get("amount")
-    to = str(args.get("to"))
-    return f"move {money(amount) if amount else 'all that is left'} → {clean(to if full else short_address(to))}"
+    amount = money(args["amount"]) if args.get("amount") else "all that is left"
+    to = f" → {clean(args.get('to'))}" if full else ""
+    return f"{'the owner gives' if event.get('tool') == 'wallet.fund' else 'the owner takes back'} {amount}{to}"
 
 
 def _mail(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
@@ -105,8 +105,9 @@ def _rent(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
 
 def _ask(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
     most = args.get("max_tokens")
-    limit = f", answer up to {most} tokens" if most else ""
-    return f"ask {clean(args.get('model'))} ({args.get('request_bytes', '?')} bytes{limit})"
+    limit = f", ≤ {most} tokens" if most else ""
+    size = f", {args.get('request_bytes', '?')} bytes" if full else ""
+    return f"ask {clean(args.get('model'))}{size}{limit}"
 
 
 _SUMMARIES: Final[dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool], str]]] = {
@@ -152,5 +153,7 @@ def _some(charge: Mapping[str, Any]) -> bool:
 
 
 def _result(key: str, value: Any, *, full: bool) -> str:
+    if key == "message_id" and not full:
+        return "sent"
     text = clean(value)
     return f"{key.replace('_', ' ')} {text if full or not text.startswith('0x') else short_address(text)}"

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from tests.integration.cli.program import Program
+from tests.unit.cli.sample_ledger import ACME, RUN, write_all
+
+
+def test_every_event_is_one_plain_line_that_leaves_nothing_out(safebox: Program, home: Path) -> None:
+    write_all(home / "ledger.sqlite3")
+    lines = [line[9:] for line in safebox("audit", "tail").out.splitlines()]
+    assert lines == [
+        f"{RUN} start run treasurer with wallet 0x2B5A…D6cF",
+        f"{RUN} allow wallet.transfer pay 0.1 ETH → acme ({ACME})",
+        f'{RUN} deny email.send mail mallory@evil.example "hi\\u001b]0;owned\\u0007\\nthere" '
+        "[email.recipient_not_listed: the recipient is not in the mandate]",
+        f"{RUN} hold compute.stop stop i1 [main.hold: wait]",
+        f"{RUN} done wallet.transfer 0.1 ETH taken, transaction hash 0x{'ab' * 32}, block number 4",
+        f"{RUN} end run exited, status 0",
+    ]
+
+
+def test_the_tail_is_filtered_by_run_tool_and_verdict(safebox: Program, home: Path) -> None:
+    write_all(home / "ledger.sqlite3")
+    assert len(safebox("audit", "tail", "-n", "2").out.splitlines()) == 2
+    assert len(safebox("audit", "tail", "--tool", "wallet").out.splitlines()) == 2
+    assert len(safebox("audit", "tail", "--tool", "email.sen").out.splitlines()) == 0
+    assert len(safebox("audit", "tail", "--run", "XAHAAX").out.splitlines()) == 6
+    assert len(safebox("audit", "tail", "--run", "other").out.splitlines()) == 0
+    (line,) = safebox("audit", "tail", "--verdict", "deny", "--json").out.splitlines()
+    assert json.loads(line)["seq"] == 3
+
+
+def test_a_ledger_that_was_written_is_intact_and_one_that_was_changed_is_not(safebox: Program, home: Path) -> None:
+    path = home / "ledger.sqlite3"
+    write_all(path)
+    done = safebox("audit", "verify")
+    assert done.status == 0
+    assert done.out.startswith("intact: 6 records of ")
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'acme', 'evil') AS BLOB) WHERE seq = 2")
+    db.close()
+    done = safebox("audit", "verify", str(path), "--json")
+    report = json.loads(done.out)
+    assert (done.status, report["intact"], report["at"]) == (7, False, 2)
+    assert safebox("audit", "verify").out.startswith("NOT INTACT: record 2 is not the one that was written\n")
+
+
+def test_runs_that_ended_are_listed_from_the_ledger(safebox: Program, home: Path) -> None:
+    write_all(home / "ledger.sqlite3")
+    head, row = safebox("ps", "--all").out.splitlines()
+    assert head.split() == ["RUN", "AGENT", "STATE", "STARTED", "DENIED", "SPENT"]
+    assert row.split()[:3] == [RUN, "treasurer", "exited"]
+    assert safebox("ps").out.startswith("No run is live.")
+
+
+def test_logs_give_an_agents_bytes_unchanged_to_a_pipe(safebox: Program, home: Path) -> None:
+    folder = home / "runs" / RUN
+    folder.mkdir(parents=True)
+    (folder / "agent.log").write_text("one\n\x1b[2Jtwo")
+    assert safebox("logs", "xahaax").out == "one\n\x1b[2Jtwo"
+    assert safebox("logs", "xahaax", "--follow").out == "one\n\x1b[2Jtwo"
