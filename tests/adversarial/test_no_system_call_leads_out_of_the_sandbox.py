@@ -2,7 +2,6 @@
 
 import json
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,7 +95,8 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
 assert socket.if_nameindex() == [(1, "lo")]
 assert socket.getaddrinfo("localhost", 80)
 with tempfile.NamedTemporaryFile() as file: file.write(b"x"); file.flush(); mmap.mmap(file.fileno(), 1)
-database = sqlite3.connect("/work/data.sqlite3"); database.execute("pragma journal_mode=wal"); database.execute("create table t(x)")
+database = sqlite3.connect("/work/data.sqlite3"); database.execute("pragma journal_mode=wal")
+database.execute("create table t(x)")
 with multiprocessing.get_context("fork").Pool(2) as pool: assert pool.map(abs, [-1, -2]) == [1, 2]
 callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda value: value + 1); assert callback(1) == 2
 os.mkfifo("/work/pipe")
@@ -112,7 +112,8 @@ def opens(path, flags=os.O_RDONLY):
     except OSError: return False
 found = [path for path in (
     "/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/etc/shadow", "/etc/sudoers",
-    "/root/.ssh", "/root/.pyenv", "/root/.local", "/home", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/fuse",
+    "/root/.ssh", "/root/.pyenv", "/root/.local", "/home", "/dev/mem", "/dev/kmsg", "/dev/sda", "/dev/vda", "/dev/kvm",
+    "/dev/fuse",
     "/dev/net/tun", "/dev/vsock", "/var/log", "/var/lib/docker",
     "/sys/kernel/debug/x", "/sys/fs/cgroup/release_agent",
 ) if os.path.exists(path)]
@@ -120,12 +121,13 @@ found += [path for path in ("/proc/kcore", "/proc/kmsg", "/proc/keys", "/proc/ti
           if opens(path) and os.read(os.open(path, os.O_RDONLY), 1)]
 found += [path for path in (
     "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/proc/sys/vm/drop_caches",
-    "/proc/1/environ", "/sys/kernel/uevent_helper", "/proc/self/oom_score_adj_", "/proc/irq/default_smp_affinity",
+    "/proc/1/environ", "/sys/kernel/uevent_helper", "/proc/irq/default_smp_affinity",
 ) if opens(path, os.O_WRONLY)]
 found += [path for path in ("/proc/1/environ", "/proc/1/root/etc/passwd", "/proc/1/cwd/etc", "/proc/1/fd/0")
           if opens(path) and os.stat(path).st_uid != os.getuid()]
 found += [path for path in glob.glob("/proc/sys/**", recursive=True) if os.path.isfile(path) and opens(path, os.O_WRONLY)]
-for status in glob.glob("/proc/[0-9]*/status"):  # whoever's memory may be written must be under the same filter
+# Whoever has memory that may be written must be under the same filter.
+for status in glob.glob("/proc/[0-9]*/status"):
     if "Seccomp:\\t2" not in open(status).read(): found.append(status)
 others = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 print(json.dumps({"found": found, "processes": len(others)}))
@@ -133,8 +135,8 @@ print(json.dumps({"found": found, "processes": len(others)}))
 
 
 @pytest.fixture(scope="module", params=sorted(ENGINES))
-def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    yield Bench(real_engine(request.param))
+def bench(request: pytest.FixtureRequest) -> Bench:
+    return Bench(real_engine(request.param))
 
 
 def test_every_system_call_that_could_lead_out_is_refused(bench: Bench) -> None:

