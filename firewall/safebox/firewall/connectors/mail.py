@@ -102,10 +102,11 @@ class MailConnector:
         """
         match action.args:
             case SendEmail():
-                content = await asyncio.to_thread(build_message, action, action.args, str(plan["sender"]))
-                if _digest(content) != plan["digest"]:
+                sender = _sender(plan)
+                content = await asyncio.to_thread(build_message, action, action.args, sender)
+                if _digest(content) != plan.get("digest"):
                     raise EffectError("the mail is not the one that was decided")
-                return await self._send(action, action.args, str(plan["sender"]), content)
+                return await self._send(action, action.args, sender, content)
             case ReadEmail(id=identity):
                 return Outcome(status="done", result=await asyncio.to_thread(self._folder(run).read, identity))
             case _:
@@ -115,7 +116,7 @@ class MailConnector:
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
         """Say that it can't be known: SMTP can't be asked about the past. A read has no trace to look for."""
         if isinstance(action.args, SendEmail):
-            identity = message_id(action.id, str(plan["sender"]).rpartition("@")[2])
+            identity = message_id(action.id, _sender(plan).rpartition("@")[2])
             return Outcome(status="unknown", detail=f"look for Message-ID {identity} in the relay's log")
         return Outcome(status="failed", detail="a read that was cut short")
 
@@ -200,6 +201,13 @@ async def _recipient(client: aiosmtplib.SMTP, to: str) -> str | None:
     except SMTPResponseException as error:
         return f"{to}: {error.code} {_line(error.message)}"
     return None
+
+
+def _sender(plan: dict[str, Any]) -> str:
+    sender: object = plan.get("sender")
+    if not isinstance(sender, str):
+        raise EffectError("the plan names no sender")
+    return sender
 
 
 def _digest(content: bytes) -> str:
