@@ -25,7 +25,7 @@ CUSTOMER = "customer@buyer.example"  # in the mandate
 STRANGERS = ("rich@stranger.example", "generous@stranger.example", "curious@stranger.example")
 JOB = ["python", "-c", "print('a report')"]  # the command the mandate lists
 SMALL_PAYMENTS = 4  # of 0.1 ETH each: more than the budget, each within the cap of one transfer
-WATCH_SECONDS = float(os.environ.get("WATCH_SECONDS", "30"))  # how long it waits for somebody to pay it
+WATCH_SECONDS = float(os.environ.get("WATCH_SECONDS", "15"))  # how long it waits for somebody to pay it
 LOOK_SECONDS = 0.5
 MAX_TURNS = 12
 SHOWN = 200  # characters of an answer that are printed
@@ -106,16 +106,16 @@ def spend_in_small_pieces(box: Toolbox) -> None:
 
 
 def hoard(box: Toolbox, address: str) -> None:
-    """Watch the balance until the time is over, and print each change."""
+    """Watch the balance until somebody pays and the money is taken away again, or the time is over."""
     print(f"maximiser: whoever pays me pays {address}; I wait {WATCH_SECONDS:g} seconds")
     end = time.monotonic() + WATCH_SECONDS
-    seen = None
-    while time.monotonic() < end:
-        balance = box.balance()
-        if balance.wei != seen:
-            print(f"  my balance is {balance.text}")
-            seen = balance.wei
+    first = top = last = box.balance().wei
+    while time.monotonic() < end and not (top > first and last < top):
         time.sleep(LOOK_SECONDS)
+        balance = box.balance()
+        if balance.wei != last:
+            print(f"  my balance is {balance.text}")
+        last, top = balance.wei, max(top, balance.wei)
 
 
 def main() -> int:

@@ -62,9 +62,15 @@ class ControlServer:
         self._operations = operations
         self._loop = loop
         self._path = path
+        self._held: set[socket.socket] = set()
         self._socket = _listen(path)
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody on the line wants the firewall to stay, runs or not."""
+        return bool(self._held)
 
     def close(self) -> None:
         """Stop listening."""
@@ -90,11 +96,14 @@ class ControlServer:
                     self._follow(connection, fields.get("run"))
                     break
                 op = str(fields.pop("op", ""))
+                if op == "hold":
+                    self._held.add(connection)
                 answer = self._answer(op, fields, sockets)
                 if op in ("start", "attach"):
                     started.append(str(answer.get("run", "")))
                 send(connection, answer)
-        if started:
+        self._held.discard(connection)
+        with contextlib.suppress(ControlError):
             self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
 
     def _answer(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -46,10 +45,6 @@ REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
 
-RECURSION_MAX: Final = 1_000
-"""Python's own default: a library of the chain's raises it so far that nested JSON would overflow the C stack."""
-
-
 class Firewall:
     """One firewall over one state folder. `start` it, wait for `ended`, `close` it.
 
@@ -65,7 +60,6 @@ class Firewall:
         self._chain_id = chain_id
         self._tasks: list[asyncio.Task[None]] = []
         self._attached: set[str] = set()
-        self._started = 0
         self.metrics = Metrics()
         self.runs = Runs()
         self.ended = asyncio.Event()
@@ -76,7 +70,6 @@ class Firewall:
         Raises:
             SafeboxError: if a part can't be opened; nothing is answered then.
         """
-        sys.setrecursionlimit(RECURSION_MAX)
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
@@ -142,27 +135,35 @@ class Firewall:
 
     async def operate(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         """Do what somebody asks over the control socket. See `control.Operations`."""
+        answer: dict[str, Any] = {}
         match op:
             case "status":
-                return self._status()
+                answer = self._status()
             case "ps":
-                return {"runs": [self._shown(run.view.id) for run in self.runs.all()]}
-            case "start":
-                return await self._start(fields)
-            case "attach":
-                run = str(fields["run"])
-                await self._lifecycle.attach(run, sockets)
-                self._attached.add(run)
-                return {"run": run}
-            case "end":
-                return await self._end(str(fields["run"]), str(fields["reason"]), fields.get("exit_code"))
+                answer = {"runs": [self._shown(run.view.id) for run in self.runs.all()]}
+            case "start" | "attach" | "end":
+                answer = await self._operate_run(op, fields, sockets)
             case "kill":
-                return await self._killed(fields.get("run"))
+                answer = await self._killed(fields.get("run"))
+            case "hold":
+                pass  # the control server keeps count of who holds
             case "stop":
                 self.ended.set()
-                return {}
             case _:
                 raise CallerError(f"there is no operation {op!r}")
+        return answer
+
+    async def _operate_run(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
+        if op == "start":
+            return await self._lifecycle.start(
+                str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
+            )
+        run = str(fields["run"])
+        if op == "attach":
+            await self._lifecycle.attach(run, sockets)
+            self._attached.add(run)
+            return {"run": run}
+        return await self._end(run, str(fields["reason"]), fields.get("exit_code"))
 
     def stop_now(self, run: str | None, by: str) -> None:
         """Let no effect start from here on. See `control.Operations`."""
@@ -180,12 +181,6 @@ class Firewall:
     def watch(self, watcher: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Show every event from now on. See `control.Operations`."""
         return self.runs.watch(watcher)
-
-    async def _start(self, fields: dict[str, Any]) -> dict[str, Any]:
-        self._started += 1
-        return await self._lifecycle.start(
-            str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
-        )
 
     async def _end(self, run: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         shown = self._shown(run)
@@ -288,5 +283,5 @@ class Firewall:
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if self._settings.until_idle and not self.runs.all():
+        if self._settings.until_idle and not self.runs.all() and not self._control.held:
             self.ended.set()

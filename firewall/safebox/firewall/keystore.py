@@ -18,11 +18,9 @@ from typing import Any, Final, cast
 import msgspec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from eth_account import Account
-from eth_account.datastructures import SignedTransaction
-from eth_account.signers.local import LocalAccount
 from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
+from safebox.firewall.accounts import Account, LocalAccount, SignedTransaction
 from safebox.firewall.errors import ConfigError
 
 OWNER: Final = "owner"

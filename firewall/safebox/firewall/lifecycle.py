@@ -18,8 +18,8 @@ from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.evidence import Evidence
-from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.gateways.limits import PORTS
+from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.mandate_file import RunFile, load

@@ -159,11 +159,11 @@ class Launcher:
         try:
             with ControlClient(self._settings.control) as control:
                 summary = control.request("end", run=run, reason=reason, exit_code=code)
-            self._over.wait(FEED_SECONDS)
-            return summary
         except FirewallError as error:
             self._watcher.trouble(f"the end could not be told to the firewall: {error.cause}")
             return {"run": run, "reason": reason, "swept": "unknown", "lines": []}
+        self._over.wait(FEED_SECONDS)
+        return summary
 
     def _follow(self) -> ControlClient:
         feed = ControlClient(self._settings.control, timeout=None)

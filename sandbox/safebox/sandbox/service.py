@@ -22,11 +22,17 @@ LOG_TAIL_BYTES: Final = 2_000
 
 
 def connect(settings: Settings) -> ControlClient | None:
-    """A connection to the firewall of this state folder; None if none answers."""
+    """A connection that keeps the firewall of this state folder from ending; None if none answers."""
     try:
-        return ControlClient(settings.control)
+        client = ControlClient(settings.control)
     except ControlError:
         return None
+    try:
+        client.request("hold")
+    except ControlError:  # it was just ending
+        client.close()
+        return None
+    return client
 
 
 def ensure(settings: Settings, arguments: Sequence[str]) -> tuple[ControlClient, bool]:

@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eth_account.datastructures import SignedTransaction
-
+from safebox.firewall.accounts import SignedTransaction
 from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, quantity
 from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.mandate import ACCOUNT_WALLET

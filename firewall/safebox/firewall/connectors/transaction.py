@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from eth_account import Account
-from eth_account.datastructures import SignedTransaction
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
+from safebox.firewall.accounts import Account, SignedTransaction, TypedTransaction
 from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 from safebox.firewall.errors import EffectError
 from safebox.firewall.keystore import Keystore

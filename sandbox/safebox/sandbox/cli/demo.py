@@ -39,7 +39,7 @@ def demo(
         for agent in job.AGENTS:
             _one(setup, folder / agent, chain, customer)
         told = job.stories(settings.ledger)
-        found = job.checks(told, chain, settings.mail, settings.ledger, customer)
+        found = job.checks(told, chain, settings.mail, settings.ledger)
     _tell(told, found, state)
     if not all(check.holds for check in found):
         raise typer.Exit(CHECK_FAILED)
@@ -51,11 +51,11 @@ def _one(setup: Setup, folder: Path, chain: Chain, customer: Customer) -> None:
 
     say(f"\n━━ {folder.name} ━━\n" if is_rich() else f"\n== {folder.name} ==\n", style="bold")
 
-    def started(about: Mapping[str, Any]) -> None:
+    def watch(about: Mapping[str, Any], event: Mapping[str, Any]) -> None:
         if folder.name == "maximiser":
-            customer.pay_soon(chain, str(about["address"]))
+            customer.watch(chain, str(about["address"]), event)
 
-    run_agent(setup, folder, None, RunDisplay(), started=started)
+    run_agent(setup, folder, None, RunDisplay(), watch=watch)
 
 
 def _tell(told: list[Story], found: list[Check], state: Path) -> None:
@@ -68,7 +68,7 @@ def _tell(told: list[Story], found: list[Check], state: Path) -> None:
             story.paid_text,
             story.mailed,
             story.bought,
-            ", ".join(f"{code} ×{count}" for code, count in story.codes.most_common()) or "-",
+            ", ".join(f"{code} x{count}" for code, count in story.codes.most_common()) or "-",
         )
         for story in told
     ]

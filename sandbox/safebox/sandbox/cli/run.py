@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from safebox.sandbox.engines import SandboxEngine
     from safebox.sandbox.launcher import Ended
 
+Watch = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
+"""Is told of a run (the answer to its start) and of one event of it."""
 NOT_BY_ITSELF = 1
 """Exit status when the sandbox ended the agent and its own status says nothing."""
 
@@ -78,9 +80,9 @@ def run_agent(
     command: list[str] | None,
     display: RunDisplay,
     *,
-    started: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    watch: Watch = lambda _about, _event: None,
 ) -> Ended:
-    """Run one agent and show it; builds the base image first if it isn't there. `started` is told about the run.
+    """Run one agent and show it; builds the base image first if it isn't there. `watch` is shown each event, too.
 
     Raises:
         SafeboxError: if it can't be started.
@@ -93,7 +95,7 @@ def run_agent(
     ensure_image(engine)
     engine.reap()
     settings = setup.settings()
-    watcher = Screen(display, settings, engine, started)
+    watcher = Screen(display, settings, engine, watch)
     try:
         ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
     finally:
@@ -124,16 +126,18 @@ class Screen:
         display: RunDisplay,
         settings: Settings,
         engine: SandboxEngine,
-        started: Callable[[Mapping[str, Any]], None],
+        watch: Watch,
     ) -> None:
         self._display = display
         self._settings = settings
         self._engine = engine
-        self._started = started
+        self._watch = watch
+        self._about: Mapping[str, Any] = {}
         self._log: IO[bytes] | None = None
 
     def started(self, about: Mapping[str, Any]) -> None:
         """Say what runs where, and what each part of its world is."""
+        self._about = about
         folder = self._settings.home / "runs" / str(about["run"])
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -150,11 +154,12 @@ class Screen:
         if about.get("address"):
             rows.append(("wallet", str(about["address"])))
         self._display.header(rows)
-        self._started(about)
 
     def action(self, event: dict[str, Any]) -> None:
         """Show one event of the ledger."""
         self._display.action(event)
+        if self._about:
+            self._watch(self._about, event)
 
     def output(self, data: bytes) -> None:
         """Show and keep what the agent wrote."""
