@@ -125,7 +125,8 @@ found += [path for path in (
 ) if opens(path, os.O_WRONLY)]
 found += [path for path in ("/proc/1/environ", "/proc/1/root/etc/passwd", "/proc/1/cwd/etc", "/proc/1/fd/0")
           if opens(path) and os.stat(path).st_uid != os.getuid()]
-found += [path for path in glob.glob("/proc/sys/**", recursive=True) if os.path.isfile(path) and opens(path, os.O_WRONLY)]
+settings = filter(os.path.isfile, glob.glob("/proc/sys/**", recursive=True))
+found += [path for path in settings if opens(path, os.O_WRONLY)]
 # Whoever has memory that may be written must be under the same filter.
 for status in glob.glob("/proc/[0-9]*/status"):
     if "Seccomp:\\t2" not in open(status).read(): found.append(status)

@@ -221,6 +221,16 @@ def checked_folder(folder: Path) -> Path:
     return real
 
 
+def check_readable_by_others(spec: SandboxSpec) -> None:
+    """Say before the start what would fail after it: the agent's uid owns nothing in the folder.
+
+    Raises:
+        SandboxError: others may not read the folder.
+    """
+    if spec.folder is not None and spec.folder.stat().st_mode & 0o005 != 0o005:  # noqa: PLR2004 - read and search
+        raise _refuse(f"the agent's uid may not read {spec.folder}", f"chmod -R o+rX {spec.folder}")
+
+
 def _check_place(real: Path) -> None:
     text = str(real)
     home = Path(os.path.expanduser("~")).resolve()

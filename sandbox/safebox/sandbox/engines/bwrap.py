@@ -20,7 +20,7 @@ from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.groups import group_at, make_group
 from safebox.sandbox.image import file_name, missing, state_folder, trees_folder
 from safebox.sandbox.owner import end_process, owner_is_dead
-from safebox.sandbox.spec import Limits, SandboxSpec
+from safebox.sandbox.spec import Limits, SandboxSpec, check_readable_by_others
 
 KEEP_SECONDS = 24 * 3600
 """How long the output of a detached sandbox can still be asked for after its end."""
@@ -84,6 +84,8 @@ class BwrapEngine:
         program = shutil.which("bwrap")
         if program is None:
             raise SandboxError("bubblewrap is not installed", "sudo apt-get install bubblewrap", "sandbox.no_engine")
+        if os.geteuid() == 0:
+            check_readable_by_others(spec)
         digest = self.tree_digest(spec.image)
         if digest is None:
             raise missing(spec.image)

@@ -27,7 +27,7 @@ from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.image import IMAGE_ENV, archive
 from safebox.sandbox.netns import Handover
 from safebox.sandbox.owner import owner_is_dead
-from safebox.sandbox.spec import MIB, Exit, SandboxSpec
+from safebox.sandbox.spec import MIB, Exit, SandboxSpec, check_readable_by_others
 from safebox.sandbox.watch import Watch
 
 HOLDER_IMAGE = "safebox/base"
@@ -75,6 +75,7 @@ class DockerEngine:
         Raises:
             SandboxError: an image is missing, the engine refuses, or the handover fails. Nothing is left then.
         """
+        check_readable_by_others(spec)
         sandbox = DockerSandbox(self._daemon, spec)
         try:
             sandbox.make(self._holder_image)
