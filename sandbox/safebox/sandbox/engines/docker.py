@@ -146,6 +146,9 @@ class DockerEngine:
         except NotThereError:
             return b""
 
+    def _holder_of(self, sandbox_id: str) -> str:
+        return str(self._daemon.inspect(sandbox_id)["HostConfig"]["NetworkMode"]).removeprefix("container:")
+
     def stop(self, sandbox_id: str) -> None:
         """SIGKILL to the agent's container, which stays to be asked about; one that isn't ours is left alone."""
         found = self.look(sandbox_id)
@@ -153,13 +156,16 @@ class DockerEngine:
             with contextlib.suppress(NotThereError):
                 self._daemon.kill(sandbox_id)
                 self._daemon.wait(sandbox_id)
+        if found is not None:
+            with contextlib.suppress(NotThereError):
+                self._daemon.kill(self._holder_of(sandbox_id))
 
     def discard(self, sandbox_id: str) -> None:
         """Remove the agent's container and its holder; a container that isn't ours is left alone."""
         if self.look(sandbox_id) is None:
             return
         try:
-            holder = str(self._daemon.inspect(sandbox_id)["HostConfig"]["NetworkMode"]).removeprefix("container:")
+            holder = self._holder_of(sandbox_id)
         except NotThereError:
             return
         for each in (sandbox_id, holder):
