@@ -14,9 +14,6 @@ from safebox.firewall.errors import SafeboxError
 from safebox.sandbox.cli.commands import COMMANDS, GROUPS
 from safebox.sandbox.cli.exit import DONE, INTERRUPTED
 from safebox.sandbox.cli.help_page import help_page, wants_colour
-from safebox.sandbox.errors import SandboxError
-
-SANDBOX_STATUS = 6
 
 
 def run_command() -> int:
@@ -26,15 +23,15 @@ def run_command() -> int:
             stream.reconfigure(errors="backslashreplace")  # what agents wrote must not end the program
     try:
         _application()(prog_name="safebox")
-    except (SafeboxError, SandboxError) as error:
+    except SafeboxError as error:
         _explain(error)
-        return SANDBOX_STATUS if isinstance(error, SandboxError) else error.exit_status
+        return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE
 
 
-def _explain(error: SafeboxError | SandboxError) -> None:
+def _explain(error: SafeboxError) -> None:
     bold, dim, end = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if wants_colour(sys.stderr) else ("", "", "")
     from safebox.sandbox.cli.words import clean
 

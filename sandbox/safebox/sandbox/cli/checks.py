@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 from safebox.firewall.errors import SafeboxError
 from safebox.firewall.settings import state_folder
-from safebox.sandbox.errors import SandboxError
 
 DISK_BYTES_MIN: Final = 1 << 30
 """A ledger of a million records and two images fit in this."""
@@ -46,7 +45,7 @@ def diagnose(name: str, check: Callable[[], Result]) -> Finding:
     """Make one check; one that can't be made has failed."""
     try:
         return Finding(name, *check())
-    except (SafeboxError, SandboxError) as error:
+    except SafeboxError as error:
         return Finding(name, State.FAIL, error.cause, error.remedy)
     except (OSError, subprocess.SubprocessError, ImportError) as error:
         return Finding(name, State.FAIL, f"{type(error).__name__}: {error}", "see what it says")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,7 +36,9 @@ def plain_line(event: Mapping[str, Any], *, with_run: bool) -> str:
     word, tool, text, why = _parts(event, full=True)
     run = clean(event.get("run") or "-") if with_run else ""
     return " ".join(
-        part for part in (time_of(event.get("at_ns")), run, word, tool, text, f"[{why}]" if why else "") if part
+        part
+        for part in (time_of(event.get("at_ns")), run, word, tool, text, f"[{'; '.join(why)}]" if why else "")
+        if part
     )
 
 
@@ -50,8 +52,7 @@ def terminal_lines(event: Mapping[str, Any], *, width: int, with_run: bool = Fal
     head = f"{time_of(event.get('at_ns'))}  {run}\x1b[{colour}m{MARKS.get(word, ' ')} {word:9}\x1b[0m"
     body = _wrapped(f"{tool:{_TOOL}}  {text}".rstrip(), room, indent, indent + _TOOL + 2)
     lines = [f"\x1b[2m{body}\x1b[0m" if word == "done" else body]
-    if why:
-        lines.append(f"\x1b[{colour}m{' ' * indent}{_wrapped(why, room, indent, indent)}\x1b[0m")
+    lines += [f"\x1b[{colour}m{' ' * indent}{_wrapped(reason, room, indent, indent)}\x1b[0m" for reason in why]
     return head + "\n".join(lines)
 
 
@@ -63,15 +64,15 @@ def _wrapped(text: str, room: int, start: int, indent: int) -> str:
     return "\n".join(lines)[start:]
 
 
-Parts = tuple[str, str, str, str]
-"""The word that is coloured, the tool, what it is about, and why it was refused."""
+Parts = tuple[str, str, str, Sequence[str]]
+"""The word that is coloured, the tool, what it is about, and each reason why it was refused."""
 
 
 def _parts(event: Mapping[str, Any], *, full: bool) -> Parts:
     say = _EVENTS.get(str(event.get("event")))
     if say is not None:
         return say(event, full)
-    return clean(event.get("event") or "?"), clean(event.get("tool", "")), _rest(event), ""
+    return clean(event.get("event") or "?"), clean(event.get("tool", "")), _rest(event), ()
 
 
 def _decided(event: Mapping[str, Any], full: bool) -> Parts:
@@ -86,27 +87,27 @@ def _by_owner(event: Mapping[str, Any]) -> str:
 
 
 def _settled(event: Mapping[str, Any], full: bool) -> Parts:
-    return str(event.get("status", "?")), clean(event.get("tool", "")), outcome(event, full=full), ""
+    return str(event.get("status", "?")), clean(event.get("tool", "")), outcome(event, full=full), ()
 
 
 def _run_ended(event: Mapping[str, Any], full: bool) -> Parts:
     code = event.get("exit_code")
-    return "end", "run", f"{clean(event.get('reason', ''))}{'' if code is None else f', status {code}'}", ""
+    return "end", "run", f"{clean(event.get('reason', ''))}{'' if code is None else f', status {code}'}", ()
 
 
 def _policy(event: Mapping[str, Any], full: bool) -> Parts:
     if event.get("problem"):
-        return "policy", "bundle", "not taken into force; the last good one stays", clean(event["problem"])
+        return "policy", "bundle", "not taken into force; the last good one stays", (clean(event["problem"]),)
     bundle = clean(event.get("bundle", ""))
-    return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ""
+    return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ()
 
 
 _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "decided": _decided,
     "settled": _settled,
-    "run_started": lambda event, _full: ("start", "run", clean(_agent(event)), ""),
+    "run_started": lambda event, _full: ("start", "run", clean(_agent(event)), ()),
     "run_ended": _run_ended,
-    "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ""),
+    "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ()),
     "policy": _policy,
     "policy_activated": _policy,
 }
@@ -118,8 +119,9 @@ def says_nothing(event: Mapping[str, Any]) -> bool:
     return event.get("event") == "settled" and event.get("status") == "done" and not outcome(event)
 
 
-def _why(answer: Mapping[str, Any]) -> str:
-    return "; ".join(f"{clean(reason['code'])}: {clean(reason['message'])}" for reason in answer.get("reasons") or ())
+def _why(answer: Mapping[str, Any]) -> list[str]:
+    reasons = answer.get("reasons") or ()
+    return [f"{clean(reason['code'])}: {clean(reason['message']).rstrip('.')}" for reason in reasons]
 
 
 def _rest(event: Mapping[str, Any]) -> str:
