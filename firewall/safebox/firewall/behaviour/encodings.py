@@ -48,7 +48,7 @@ _BASE32_RUN: Final = re.compile(rb"(?<![A-Z2-7])[A-Z2-7]{48,}={0,6}")
 _BASE85_RUN: Final = re.compile(rb"(?<![0-9A-Za-z!#-&(-+;-@^-`{-~-])[0-9A-Za-z!#-&(-+;-@^-`{-~-]{60,}")
 _ASCII85_RUN: Final = re.compile(rb"(?<![!-uz])[!-uz]{60,}")
 _BASE64_ONLY: Final = re.compile(rb"[A-Za-z0-9+/_=-]+")
-_SOFT_BREAK: Final = re.compile(rb"=\r?\n|=3D|=20|=0A|(?:=[0-9A-F]{2}){3}")
+_SOFT_BREAK: Final = re.compile(rb"=\r?\n|=3D|=20\r?\n|(?:=[0-9A-F]{2}){2}")
 _PERCENT: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
 _ENTITY: Final = re.compile(rb"&(?:#\d+|#x[0-9A-Fa-f]+|[a-z]+);")
 _UNICODE: Final = re.compile(rb"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})")
@@ -60,6 +60,9 @@ _JSON: Final = (
     (b"\\n", b"\n"),
     (b"\\r", b"\r"),
     (b"\\t", b"\t"),
+    (b"\\b", b"\b"),
+    (b"\\f", b"\f"),
+    (b"\\/", b"/"),
     (b'\\"', b'"'),
     (b"\\'", b"'"),
 )
@@ -103,10 +106,19 @@ def _unescaped(blob: bytes, purse: Purse) -> Iterator[bytes]:
                 break
     if text == start or not purse.attempt():
         return
-    if purse.produce(len(text)):
-        yield text
-    if not is_text(text) and b"+" in start and b" " not in start and purse.produce(len(text)):
-        yield urllib.parse.unquote_to_bytes(start.replace(b"+", b" "))
+    readings = {text} if is_text(text) else {text, *_undone_alone(start)}
+    for reading in sorted(readings):
+        if purse.produce(len(reading)):
+            yield reading
+
+
+def _undone_alone(text: bytes) -> Iterator[bytes]:
+    """Each kind of escape undone alone: what is no text must come out to the byte, and marks in it mean nothing."""
+    for marks, undo in _ESCAPES:
+        if marks.search(text):
+            yield undo(text)
+    if _PERCENT.search(text):
+        yield urllib.parse.unquote_to_bytes(text.replace(b"+", b" "))
 
 
 def _escaped_lines(blob: bytes) -> bytes:

@@ -10,7 +10,8 @@ _ENDS: Final = 4
 """Hex digits at either end that wallets show and people compare; address poisoning grinds for just these."""
 _PRECOMPILES: Final = range(1, 0x12)
 """1 to 0x11: the precompiled contracts up to the Prague fork (EIP-2537)."""
-_DEAD: Final = re.compile(r"0{4,}(?:dead){1,10}|(?:dead){1,9}0{4,}|(?:dead){10}|dead0{28,}(?:dead|beef)|0{32,}deadbeef")
+_DEAD: Final = re.compile(r"0{24,}(?:dead)+|(?:dead)+0{12,}[0-9a-f]*|(?:dead){10}|0{32}deadbeef")
+"""Twelve and more zeros beside the word: nobody finds a key for such an address."""
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 
 

@@ -34,8 +34,9 @@ SHAPE: Final = 24
 """k of the nameless form: three lines. Names tell most of a program, so without them more of it is needed."""
 WINDOW: Final = 4
 """One fingerprint of every 2.5 tokens is kept: two thirds of the memory saved, and nothing above 13 tokens missed."""
-SMALL: Final = 30
-"""Fingerprints below which shares are taken of this number instead: all of a two-line mail is still two lines."""
+SMALL: Final = 80
+"""Shares are taken of at least this many fingerprints (1 KB of code): two dense lines are 21, and may be quoted in a
+mail that says little else."""
 CORPUS_TOKENS_MAX: Final = 500_000
 """About 2 MB of sources; a larger corpus is partial, and every measure against it truncated."""
 

@@ -88,6 +88,16 @@ class KnownSecrets:
                 letters |= _base64_cores(part)
         return cls(tuple(sorted(raw)), tuple(sorted(folded)), tuple(sorted(letters)))
 
+    def are_in(self, layer: bytes, text: bytes) -> bool:
+        """Whether one of them is in a layer of a payload; `text` is the same layer normalised."""
+        letters = layer.translate(None, _OTHER_THAN_ALNUM)
+        bare = text.replace(b"0x", b"").translate(None, _OTHER_THAN_ALNUM)
+        return (
+            any(value in layer for value in self.raw)
+            or any(value in bare for value in self.folded)
+            or any(value in letters for value in self.base64)
+        )
+
 
 def find_secrets(payload: bytes | Unwrapped, known: KnownSecrets, words: Wordlist) -> tuple[str, ...]:
     """Which kinds of secrets a payload carries, sorted; empty for none."""
@@ -98,7 +108,9 @@ def find_secrets(payload: bytes | Unwrapped, known: KnownSecrets, words: Wordlis
         if left <= 0:
             break
         left -= len(layer)
-        kinds |= _by_value(layer, text, known) | _by_structure(layer) | _by_words(text, words)
+        if known.are_in(layer, text):
+            kinds.add(KNOWN_SECRET)
+        kinds |= _by_structure(layer) | _by_words(text, words)
     if unwrapped.opaque > OPAQUE_BYTES_MAX:
         kinds.add(HIGH_ENTROPY)
     return tuple(sorted(kinds))
@@ -128,17 +140,6 @@ def _base64_cores(part: bytes) -> set[bytes]:
         bare = core.translate(None, _OTHER_THAN_ALNUM)
         cores |= {bare, bare[::-1]}
     return {core for core in cores if len(core) >= SECRET_BYTES_MIN}
-
-
-def _by_value(layer: bytes, text: bytes, known: KnownSecrets) -> set[str]:
-    letters = layer.translate(None, _OTHER_THAN_ALNUM)
-    folded = text.replace(b"0x", b"").translate(None, _OTHER_THAN_ALNUM)
-    found = (
-        any(value in layer for value in known.raw)
-        or any(value in folded for value in known.folded)
-        or any(value in letters for value in known.base64)
-    )
-    return {KNOWN_SECRET} if found else set()
 
 
 def _by_structure(layer: bytes) -> set[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from safebox.firewall.behaviour.secrets import KnownSecrets
 from safebox.firewall.behaviour.unwrap import Unwrapped, unwrap
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
-_NOT_ALPHANUMERIC: Final = bytes(byte for byte in range(256) if not chr(byte).isalnum() or byte > 127)  # noqa: PLR2004
 
 
 def carries_address(payload: bytes | Unwrapped, address: str) -> bool:
@@ -22,10 +22,5 @@ def carries_address(payload: bytes | Unwrapped, address: str) -> bool:
     if not _ADDRESS.fullmatch(address):
         raise ValueError("not an address: 0x and 40 hex digits are wanted")
     unwrapped = unwrap(payload) if isinstance(payload, bytes) else payload
-    digits = address[2:].lower().encode()
-    raw = bytes.fromhex(address[2:])
-    return unwrapped.truncated or any(
-        raw in layer or digits in bare or digits[::-1] in bare
-        for layer, text in zip(unwrapped.layers, unwrapped.texts, strict=True)
-        for bare in (text.translate(None, _NOT_ALPHANUMERIC),)
-    )
+    own = KnownSecrets.build([bytes.fromhex(address[2:])])
+    return unwrapped.truncated or any(map(own.are_in, unwrapped.layers, unwrapped.texts))

@@ -42,12 +42,12 @@ _NEAR: Final = 24
 
 
 def normalise(layer: bytes) -> bytes:
-    """Lower-case UTF-8 without compatibility forms, invisible characters and lists of numbers; of data, its strings."""
+    """Lower-case UTF-8 without compatibility forms, invisible characters; of binary data, its strings."""
     if b"\x00" in layer:
         layer = layer.replace(b"\x00", b"\n")
     if not layer.isascii():
         layer = _fold(layer)
-    return _NUMBERS.sub(b" ", layer.lower())
+    return layer.lower()
 
 
 def _fold(layer: bytes) -> bytes:
@@ -71,8 +71,8 @@ _INVISIBLE: Final = dict.fromkeys(
 
 
 def tokenise(text: bytes) -> list[bytes]:
-    """Words and marks of normalised text."""
-    return _TOKEN.findall(text)
+    """Words and marks of normalised text, without lists of numbers."""
+    return _TOKEN.findall(_NUMBERS.sub(b" ", text))
 
 
 def without_comments(text: bytes) -> bytes:
