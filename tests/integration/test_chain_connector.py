@@ -244,6 +244,8 @@ async def _liar(behind: str, lies: dict[str, Any]) -> AsyncGenerator[ChainConnec
         body = await request.read()
         asked = msgspec.json.decode(body)
         lie = lies.get(asked["method"])
+        if isinstance(lie, bytes):
+            return web.Response(body=lie, content_type="application/json")
         if lie is not None and lie is not ConnectionError:
             return web.json_response({"jsonrpc": "2.0", "id": asked["id"]} | lie)
         async with ClientSession() as session, session.post(behind, data=body) as real:
@@ -311,6 +313,13 @@ async def test_a_node_on_another_chain_is_told_and_never_signed_for(tmp_path: Pa
 @pytest.mark.parametrize("lie", [{"result": 5}, {"result": "12"}, {"result": "0x"}, {"result": "0x" + "f" * 65}, {}])
 async def test_a_node_that_answers_garbage_gives_no_facts(lie: dict[str, Any]) -> None:
     async with _liar("http://127.0.0.1:9", {"eth_chainId": lie}) as chain:
+        with pytest.raises(FactsUnavailable):
+            await chain.quote(action("wallet.balance", {}), view())
+
+
+async def test_a_node_that_answers_with_nested_json_gives_no_facts_and_ends_nothing() -> None:
+    content = b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 90_000
+    async with _liar("http://127.0.0.1:9", {"eth_chainId": content}) as chain:
         with pytest.raises(FactsUnavailable):
             await chain.quote(action("wallet.balance", {}), view())
 

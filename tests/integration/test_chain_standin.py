@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_typing import HexStr
@@ -189,6 +190,15 @@ async def test_bad_requests_get_json_rpc_errors(web3: AsyncWeb3[AsyncHTTPProvide
     assert await code("eth_getStorageAt", ["0x" + "22" * 20, "zero"]) == -32602
 
 
+async def test_nested_json_ends_no_chain(node: StandIn) -> None:
+    async with ClientSession() as session:
+        async with session.post(node.url, data=b"[" * 400_000) as answer:
+            assert (await answer.json())["error"]["code"] == -32700
+        async with session.post(node.url, data=b"{" * 4_000) as answer:
+            assert (await answer.json())["error"]["code"] == -32700
+    assert node.running
+
+
 READS: list[Callable[[AsyncWeb3[AsyncHTTPProvider], Any], Awaitable[Any]]] = [
     lambda web3, hashed: web3.eth.get_transaction(hashed),
     lambda web3, hashed: web3.eth.get_transaction_receipt(hashed),
@@ -199,6 +209,7 @@ READS: list[Callable[[AsyncWeb3[AsyncHTTPProvider], Any], Awaitable[Any]]] = [
 
 async def test_its_answers_have_every_field_a_real_node_gives(web3: AsyncWeb3[AsyncHTTPProvider]) -> None:
     async def shapes(one: AsyncWeb3[AsyncHTTPProvider], hashed: Any) -> list[dict[str, str]]:
+        await one.eth.wait_for_transaction_receipt(hashed, timeout=10)
         answers = [await read(one, hashed) for read in READS]
         return [{key: type(value).__name__ for key, value in answer.items()} for answer in answers]
 

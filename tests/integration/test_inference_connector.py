@@ -167,7 +167,13 @@ async def test_an_answer_without_usage_is_charged_at_worst() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b'{"usage":{"prompt_tokens":-5,"completion_tokens":1}}', b'{"usage":{"prompt_tokens":"1"}}', b"[]"],
+    [
+        b"<html>",
+        b'{"choices":' + b"[" * 90_000,
+        b'{"usage":{"prompt_tokens":-5,"completion_tokens":1}}',
+        b'{"usage":{"prompt_tokens":"1"}}',
+        b"[]",
+    ],
 )
 async def test_an_answer_that_is_no_completion_is_unknown(body: bytes) -> None:
     async def answer(request: web.Request) -> web.Response:

@@ -109,7 +109,7 @@ def usage_of(document: bytes) -> Usage | None:
     """
     try:
         usage = msgspec.json.decode(document, type=_WithUsage).usage
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BrokenStreamError("not a completion") from error
     if usage is not None and min(usage.prompt_tokens, usage.completion_tokens) < 0:
         raise BrokenStreamError("a negative number of tokens")

@@ -72,7 +72,7 @@ class Node:
         content = await self.forward(msgspec.json.encode(request))
         try:
             answer = msgspec.json.decode(content, type=_Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NodeUnavailable("the node's answer is not JSON-RPC") from error
         if answer.id != number:
             raise NodeUnavailable("the node answered another question")

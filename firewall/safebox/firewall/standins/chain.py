@@ -28,6 +28,8 @@ from safebox.firewall.standins.lifeline import Lifeline, announce, banner
 STANDIN_HEADER = {"X-Safebox-Standin": "chain (private py-evm chain, no network)"}
 MAX_BODY_BYTES = 1024 * 1024
 MAX_BATCH = 100
+MAX_BRACKETS = 5000
+"""A hundred calls with an access list each have fewer; so many nested in each other still fit the C stack."""
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 _FUND = re.compile(r"(0x[0-9a-fA-F]{40})=([0-9]{1,78})")
 
@@ -69,7 +71,7 @@ class ChainServer:
 
     async def _serve(self, request: web.Request) -> web.Response:
         try:
-            document = msgspec.json.decode(await request.read())
+            document = _parse(await request.read())
         except (msgspec.DecodeError, UnicodeDecodeError):
             answer: object = _failure(None, RpcError(PARSE_ERROR, "parse error"))
         else:
@@ -103,6 +105,13 @@ class ChainServer:
             }
         except RpcError as error:
             return _failure(identity, error)
+
+
+def _parse(body: bytes) -> object:
+    """Read JSON; py-evm lifts Python's recursion limit, so nesting is bounded here to keep the C stack whole."""
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise msgspec.DecodeError("too many brackets")
+    return msgspec.json.decode(body)
 
 
 def _failure(identity: object, error: RpcError) -> dict[str, object]:

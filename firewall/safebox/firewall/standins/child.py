@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
@@ -45,8 +44,10 @@ class StandIn:
             StandInError: It ended, or did not announce its address in `START_SECONDS`.
         """
         module = f"safebox.firewall.standins.{name}"
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        # A session of its own: Ctrl-C in a terminal must not take the chain away before the firewall has swept.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=log
+            *command, stdin=PIPE, stdout=PIPE, stderr=log, start_new_session=True
         )
         try:
             line = await asyncio.wait_for(_line(process), START_SECONDS)
@@ -100,8 +101,3 @@ async def _end(process: Process, *, kill: bool) -> None:
         await process.wait()
     if process.stdout is not None:
         await process.stdout.read()
-
-
-def null_log() -> int:
-    """Open a descriptor that swallows a stand-in's standard error."""
-    return os.open(os.devnull, os.O_WRONLY)

@@ -185,7 +185,7 @@ class ModelServer:
             messages = msgspec.convert(body.messages, list[playbook.Message])
             name = _playbook_name(body.model, messages)
             answer = playbook.play(self._shelf.read(name), messages)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _error(400, "invalid_request_error", str(error))
         except playbook.PlaybookError as error:
             return _error(400, "playbook_error", str(error))
