@@ -30,9 +30,7 @@ say = "No: {{result.json.reasons.0.code}} for mail {{capture.mail}}."
 
 
 def _play(text: str, messages: list[dict[str, Any]]) -> playbook.Answer:
-    return playbook.play(
-        playbook.parse(tomllib.loads(text)), msgspec.convert(messages, list[playbook.Message])
-    )
+    return playbook.play(playbook.parse(tomllib.loads(text)), msgspec.convert(messages, list[playbook.Message]))
 
 
 def _called(identity: str, tool: str) -> dict[str, Any]:
@@ -86,20 +84,14 @@ def test_arguments_text_is_sent_byte_for_byte() -> None:
 
 
 def test_big_integers_stay_exact() -> None:
-    text = (
-        '[[step]]\nwhen = { tool = "t" }\ncall = [ { tool = "u", arguments = { n = "{{result.json.n}}" } } ]'
-    )
+    text = '[[step]]\nwhen = { tool = "t" }\ncall = [ { tool = "u", arguments = { n = "{{result.json.n}}" } } ]'
     messages = [_called("c", "t"), _result("c", f'{{"n":{2**256 - 1}}}')]
     assert _play(text, messages).calls[0].arguments == f'{{"n":{2**256 - 1}}}'
 
 
 def test_parts_of_content_are_read_as_one_text() -> None:
-    messages = [
-        {"role": "user", "content": [{"type": "text", "text": "pay "}, {"type": "text", "text": "now"}]}
-    ]
-    assert (
-        _play('[[step]]\nwhen = { from = "task", contains = "pay now" }\nsay = "ok"', messages).text == "ok"
-    )
+    messages = [{"role": "user", "content": [{"type": "text", "text": "pay "}, {"type": "text", "text": "now"}]}]
+    assert _play('[[step]]\nwhen = { from = "task", contains = "pay now" }\nsay = "ok"', messages).text == "ok"
 
 
 @pytest.mark.parametrize(
