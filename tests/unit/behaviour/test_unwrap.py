@@ -106,3 +106,8 @@ def test_no_bytes_make_it_fail(payload: bytes) -> None:
 @given(st.text(alphabet="\\%&=xu0aA+/'\";#\n\x00 PKBZh91é", max_size=400))
 def test_no_text_full_of_marks_makes_it_fail(payload: str) -> None:
     assert unwrap(payload.encode()) == unwrap(payload.encode())
+
+
+def test_wide_text_within_an_archive_is_read() -> None:
+    layers = unwrap(wrap(AGENT, ["UTF-16", "tar", "base64"])).layers
+    assert any(AGENT[:1000].splitlines()[20] in layer for layer in layers)

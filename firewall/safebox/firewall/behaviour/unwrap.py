@@ -19,6 +19,8 @@ _NOISE_BYTES_MIN: Final = 256
 """Shorter pieces are hashes, signatures and identifiers, or words misread as base64."""
 _NOISE_ENTROPY: Final = 6.8
 """256 random bytes have 7.2 bits each, longer noise more; English misread as base64 stays under 5.7."""
+_WIDE: Final = re.compile(rb"(?:[\t-\r -~]\x00){16,}+")
+"""UTF-16 within other bytes, an archive for one."""
 _STRINGS: Final = re.compile(rb"[\t-\r -~]{16,}")
 
 
@@ -86,6 +88,10 @@ def _open(blob: bytes, depth: int, found: _Found, purse: Purse) -> int:
     narrow = narrowed(blob)
     if narrow is not blob:
         found.add(narrow, depth + 1)
+    elif b"\x00" in blob and purse.attempt():
+        pieces = [piece[::2] for piece in _WIDE.findall(blob)]
+        if pieces and purse.produce(sum(map(len, pieces))):
+            found.add(b"\n".join(pieces), depth + 1)
     if not text and not explained and any(magic[::-1] in blob for magic in LONG_MAGICS):
         found.add(blob[::-1], depth + 1)
     for inner in decoded(blob if text and b"\x00" not in blob else b"\n".join(_STRINGS.findall(blob)), purse):
