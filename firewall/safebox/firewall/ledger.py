@@ -6,6 +6,7 @@ awaits nobody can spend the same money twice. An outcome counts once it is durab
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterator, Sequence
 from typing import Protocol
 
@@ -44,6 +45,7 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._owed: list[Settled] = []
+        self._soon: set[asyncio.Future[None]] = set()
         self.books = Books()
         for record in store.read():
             self.books.apply(decode_event(record))
@@ -72,34 +74,44 @@ class Ledger:
             self.books.revert(event)
             raise
 
-    async def settle(self, event: Settled) -> None:
-        """Record an outcome, together with any that could not be recorded before.
+    def settle(self, event: Settled) -> Awaitable[None]:
+        """Record an outcome, together with any that could not be recorded before; the awaitable waits for the disk.
 
-        Raises:
+        Raises (from the awaitable):
             OutcomeUnrecorded: if it isn't durable; it is owed, and its reservation stands.
         """
-        self._owed.append(event)
-        try:
-            await self.pay_what_is_owed()
-        except LedgerUnavailable as error:
-            raise OutcomeUnrecorded(error.cause) from error
+        events, self._owed = [*self._owed, event], []
+        return self._settled(events, self._store.append([encode_event(event) for event in events]))
+
+    def settle_soon(self, event: Settled) -> None:
+        """Record the outcome of something that changed nothing outside, without anybody waiting for the disk."""
+        task = asyncio.ensure_future(self.settle(event))
+        self._soon.add(task)
+        task.add_done_callback(self._seen)
 
     async def pay_what_is_owed(self) -> None:
         """Try again to record outcomes that could not be recorded.
 
         Raises:
-            LedgerUnavailable: if they still can't.
+            OutcomeUnrecorded: if they still can't.
         """
         events, self._owed = self._owed, []
-        if not events:
-            return
+        if events:
+            await self._settled(events, self._store.append([encode_event(event) for event in events]))
+
+    async def _settled(self, events: list[Settled], appended: Awaitable[None]) -> None:
         try:
-            await self._store.append([encode_event(event) for event in events])
-        except LedgerUnavailable:
+            await appended
+        except LedgerUnavailable as error:
             self._owed = events + self._owed
-            raise
+            raise OutcomeUnrecorded(error.cause) from error
         for event in events:
             self.books.apply(event)
+
+    def _seen(self, task: asyncio.Future[None]) -> None:
+        self._soon.discard(task)
+        if not task.cancelled():
+            task.exception()  # what failed is owed
 
     async def note(self, event: LedgerEvent) -> None:
         """Record an event that reserves nothing.

@@ -150,7 +150,10 @@ class Pipeline:
             outcome = await self._perform(run, tool, action, decided.plan, deliver)  # 7 effect
         finally:
             settled = settled_event(decided, outcome, at_ns=self._clock.now_ns())  # 8 settle
-            await self._ledger.settle(settled)
+            if tool.reads_only:
+                self._ledger.settle_soon(settled)
+            else:
+                await self._ledger.settle(settled)
             self._metrics.effect(tool.connector, outcome.status)
             self._runs.tell(settled)
         return told(decided, settled)  # 9 answer
