@@ -206,9 +206,9 @@ def _node_answer(content: bytes) -> dict[str, Any]:
     """
     try:
         answer = msgspec.json.decode(content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EffectError("the node's answer is not JSON-RPC") from error
-    if answer.error is not msgspec.UNSET and answer.error != b"null":
+    if answer.error is not msgspec.UNSET and bytes(answer.error) != b"null":
         return {"error": answer.error}
     if answer.result is msgspec.UNSET:
         raise EffectError("the node's answer has neither result nor error")

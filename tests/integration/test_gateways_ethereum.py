@@ -1,0 +1,264 @@
+"""The ethereum gateway as web3.py sees it, in front of a real chain."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from web3 import HTTPProvider, Web3
+from web3.exceptions import Web3RPCError
+from web3.types import TxParams
+
+from safebox.firewall.connectors.jsonrpc import Node, NodeUnavailable
+from safebox.firewall.core.reply import Status
+from safebox.firewall.errors import EffectError
+from safebox.firewall.gateways.ethereum import READS
+from safebox.firewall.gateways.limits import BATCH_MAX, READ_BYTES_MAX
+from safebox.firewall.standins.child import StandIn
+from tests.twin_desk import ADDRESS, CHAIN_ID, PAYEE, Served, TwinDesk, done, not_done, serving, view
+
+HASH = "0x" + "ab" * 32
+CODES = {Status.DENIED: -32003, Status.HELD: -32005, Status.LIMITED: -32005, Status.UNAVAILABLE: -32002}
+
+
+class NodeReader:
+    """A chain reader on a node, that remembers what it was asked."""
+
+    def __init__(self, url: str) -> None:
+        self.node = Node(url)
+        self.asked: list[dict[str, Any]] = []
+
+    async def forward(self, payload: bytes) -> bytes:
+        self.asked.append(json.loads(payload))
+        try:
+            return await self.node.forward(payload)
+        except NodeUnavailable as error:
+            raise EffectError("no answer") from error
+
+
+class CannedReader:
+    """A chain reader that always says the same, and remembers what it was asked."""
+
+    def __init__(self, answer: bytes = b'{"jsonrpc":"2.0","id":1,"result":"0x1"}') -> None:
+        self.answer = answer
+        self.asked: list[dict[str, Any]] = []
+
+    async def forward(self, payload: bytes) -> bytes:
+        self.asked.append(json.loads(payload))
+        return self.answer
+
+
+def desk() -> TwinDesk:
+    return TwinDesk(reply=done(transaction_hash=HASH), views={"run_1": view(), "poor": view("poor", wallet=None)})
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[NodeReader]:
+    async with await StandIn.start("chain", "--state", tmp_path, "--fund", f"{ADDRESS}={10**20}") as chain:
+        made = NodeReader(chain.url)
+        yield made
+        await made.node.close()
+
+
+@pytest.fixture
+def reader() -> CannedReader:
+    return CannedReader()
+
+
+@pytest.fixture
+async def served(reader: CannedReader) -> AsyncIterator[Served]:
+    async with serving(desk(), chain=reader) as server:
+        yield server
+
+
+async def ask(served: Served, document: Any, run: str = "run_1") -> tuple[int, Any]:
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    async with aiohttp.ClientSession() as http, http.post(served.url("ethereum", run), data=data) as answer:
+        return answer.status, await answer.json()
+
+
+async def call(served: Served, method: str, *params: Any, run: str = "run_1") -> dict[str, Any]:
+    status, answer = await ask(served, {"jsonrpc": "2.0", "id": 7, "method": method, "params": params}, run)
+    assert status == 200
+    assert (answer["jsonrpc"], answer["id"]) == ("2.0", 7)
+    return dict(answer)
+
+
+async def with_web3(served: Served, work: Callable[[Web3], Any]) -> Any:
+    return await asyncio.to_thread(lambda: work(Web3(HTTPProvider(served.url("ethereum")))))
+
+
+async def test_web3_reads_the_chain_and_pays_without_any_key(node: NodeReader) -> None:
+    def work(w3: Web3) -> str:
+        assert w3.is_connected()
+        assert (w3.eth.chain_id, w3.net.version) == (CHAIN_ID, str(CHAIN_ID))
+        assert [str(account) for account in w3.eth.accounts] == [ADDRESS]
+        assert w3.eth.get_balance(w3.eth.accounts[0]) == 10**20
+        assert w3.eth.get_block("latest").get("number") == w3.eth.block_number
+        assert w3.eth.fee_history(1, "latest", [12.5])["oldestBlock"] >= 0
+        payment: TxParams = {
+            "from": w3.eth.accounts[0],
+            "to": w3.to_checksum_address(PAYEE),
+            "value": w3.to_wei(1, "ether"),
+        }
+        return w3.eth.send_transaction(payment).to_0x_hex()
+
+    async with serving(desk(), chain=node) as served:
+        assert await with_web3(served, work) == HASH
+    (sent,) = served.desk.calls
+    assert (sent.run, sent.tool) == ("run_1", "wallet.transfer")
+    assert sent.arguments["to"].lower() == PAYEE
+    assert sent.arguments["amount"] == "1000000000000000000 wei"
+    assert {one["method"] for one in node.asked} <= set(READS)
+
+
+@pytest.mark.parametrize("status", CODES)
+async def test_web3_raises_a_refusal_like_a_nodes_own(served: Served, status: Status) -> None:
+    served.desk.reply = not_done(
+        status, "transfer.payee_not_listed", retry_after_s=9 if status is Status.LIMITED else None
+    )
+    payment: TxParams = {
+        "from": ADDRESS,
+        "to": Web3.to_checksum_address(PAYEE),
+        "value": Web3.to_wei(1, "gwei"),
+        "gas": 21_000,
+        "gasPrice": Web3.to_wei(2, "gwei"),
+    }
+    with pytest.raises(Web3RPCError) as caught:
+        await with_web3(served, lambda w3: w3.eth.send_transaction(payment))
+    assert caught.value.rpc_response is not None
+    error: Any = caught.value.rpc_response.get("error")
+    assert error["code"] == CODES[status]
+    assert error["message"] == "transfer.payee_not_listed: the reason"
+    assert error["data"] == {
+        "code": "transfer.payee_not_listed",
+        "reasons": [{"code": "transfer.payee_not_listed", "message": "the reason"}],
+        "decision_id": "dec_1",
+        "retry_after": {Status.LIMITED: 9, Status.UNAVAILABLE: 1}.get(status),
+    }
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "eth_sendRawTransaction", "eth_sign", "eth_signTransaction", "eth_signTypedData_v4", "personal_sign",
+        "personal_unlockAccount", "debug_traceCall", "admin_peers", "anvil_setBalance", "hardhat_impersonateAccount",
+        "evm_mine", "wallet_addEthereumChain", "txpool_content", "miner_start", "eth_newFilter", "eth_subscribe",
+        "ETH_CALL", "eth_call ", " eth_call", "eth_Call", "eth_sendtransaction", "eth_sendTransaction\x00", "",
+    ],
+)  # fmt: skip
+async def test_a_method_that_is_not_listed_by_its_exact_name_does_not_exist(
+    served: Served, reader: CannedReader, method: str
+) -> None:
+    answer = await call(served, method)
+    assert answer["error"]["code"] == -32601
+    assert served.desk.calls == []
+    assert reader.asked == []
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None, 1, "x", {}, {"jsonrpc": "1.0", "id": 1, "method": "eth_chainId"},
+        {"jsonrpc": "2.0", "method": "eth_chainId"},
+        {"jsonrpc": "2.0", "id": None, "method": "eth_chainId"}, {"jsonrpc": "2.0", "id": 1.5, "method": "eth_chainId"},
+        {"jsonrpc": "2.0", "id": True, "method": "eth_chainId"}, {"jsonrpc": "2.0", "id": 1, "method": 1},
+        {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": {}},
+        {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "extra": 1},
+    ],
+)  # fmt: skip
+async def test_what_is_no_request_is_refused(served: Served, request_: Any) -> None:
+    status, answer = await ask(served, request_)
+    assert (status, answer["id"], answer["error"]["code"]) == (200, None, -32600)
+
+
+async def test_each_element_of_a_batch_is_judged_in_order(served: Served) -> None:
+    pay = {"from": ADDRESS, "to": PAYEE, "value": "0x1"}
+    methods: list[tuple[str, list[Any]]] = [
+        ("eth_chainId", []), ("eth_sendTransaction", [pay]), ("eth_sign", []),
+        ("eth_sendTransaction", [pay | {"value": "0x2"}]), ("eth_sendTransaction", [pay | {"value": 2}]),
+    ]  # fmt: skip
+    batch = [{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(methods)]
+    status, answers = await ask(served, batch)
+    assert status == 200
+    assert [answer["id"] for answer in answers] == [0, 1, 2, 3, 4]
+    assert [answer.get("result") for answer in answers] == [hex(CHAIN_ID), HASH, None, HASH, None]
+    assert [answer["error"]["code"] for answer in answers if "error" in answer] == [-32601, -32602]
+    assert [one.arguments["amount"] for one in served.desk.calls] == ["1 wei", "2 wei"]
+
+
+@pytest.mark.parametrize("size", [0, BATCH_MAX + 1])
+async def test_an_empty_or_endless_batch_is_refused_whole(served: Served, size: int) -> None:
+    one = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [{"from": ADDRESS, "to": PAYEE}]}
+    status, answer = await ask(served, [one] * size)
+    assert (status, answer["error"]["code"]) == (400, -32700)
+    assert served.desk.calls == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b'{"jsonrpc":"2.0","id":1,"id":2,"method":"eth_chainId"}', b"\xff", b"[" * 9000]
+)
+async def test_a_body_that_is_no_json_of_one_meaning_is_a_parse_error(served: Served, body: bytes) -> None:
+    status, answer = await ask(served, body)
+    assert (status, answer["error"]["code"]) == (400, -32700)
+
+
+async def test_duplicate_keys_inside_a_transaction_are_refused(served: Served) -> None:
+    body = '{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[{"from":"%s","to":"%s","to":"%s"}]}'
+    status, _ = await ask(served, (body % (ADDRESS, PAYEE, ADDRESS)).encode())
+    assert status == 400
+    assert served.desk.calls == []
+
+
+async def test_a_nodes_own_error_is_passed_on(node: NodeReader) -> None:
+    async with serving(desk(), chain=node) as served:
+        answer = await call(served, "eth_getBalance", "nonsense", "latest")
+    assert answer["error"]["code"] < 0
+    assert answer["error"]["message"]
+    assert "decision_id" not in json.dumps(answer)
+
+
+async def test_reads_are_small_and_have_no_overrides(served: Served, reader: CannedReader) -> None:
+    override = await call(served, "eth_call", {"to": PAYEE}, "latest", {PAYEE: {"balance": "0x1"}})
+    large = await call(served, "eth_call", {"to": PAYEE, "data": "0x" + "00" * READ_BYTES_MAX}, "latest")
+    assert [one["error"]["code"] for one in (override, large)] == [-32602, -32602]
+    assert reader.asked == []
+
+
+async def test_a_run_without_a_wallet_sees_no_chain(served: Served, reader: CannedReader) -> None:
+    assert (await call(served, "eth_accounts", run="poor"))["result"] == []
+    assert (await call(served, "eth_chainId", run="poor"))["error"]["code"] == -32601
+    answer = await call(served, "eth_blockNumber", run="poor")
+    assert answer["error"]["data"]["code"] == "transfer.not_granted"
+    assert reader.asked == []
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"[]", b"{}", b'{"id":1}', b'{"id":"1","result":1}', b"<html>", b'{"id":1,"error":null}']
+)
+async def test_a_node_that_answers_garbage_is_no_answer(answer: bytes) -> None:
+    async with serving(TwinDesk(), chain=CannedReader(answer)) as served:
+        told = await call(served, "eth_blockNumber")
+    assert told["error"]["code"] == -32002
+
+
+async def test_numbers_of_the_node_arrive_as_they_were_written() -> None:
+    async with serving(
+        TwinDesk(), chain=CannedReader(b'{"id":1,"result":[1.50, 123456789012345678901234567890]}')
+    ) as served:
+        body = b'{"jsonrpc":"2.0","id":1,"method":"eth_feeHistory","params":["0x1"]}'
+        async with aiohttp.ClientSession() as http, http.post(served.url("ethereum"), data=body) as answer:
+            assert b"[1.50, 123456789012345678901234567890]" in await answer.read()
+
+
+async def test_reads_are_counted_by_method(served: Served) -> None:
+    await call(served, "eth_blockNumber")
+    await call(served, "eth_noSuchThing")
+    text = served.metrics.render()
+    assert b'safebox_chain_reads_total{method="eth_blockNumber"} 1.0' in text
+    assert b"NoSuch" not in text
