@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from safebox.firewall.behaviour.lookalike import lookalike
@@ -22,17 +23,26 @@ _SECOND: Final = 1_000_000_000
 
 def rfc3339(at_ns: int) -> str:
     """Say a time as RFC 3339 in UTC, to the microsecond."""
-    return (
-        datetime.fromtimestamp(at_ns // _SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_ns % _SECOND // 1000:06d}Z"
-    )
+    return f"{_whole_second(at_ns // _SECOND)}.{at_ns % _SECOND // 1000:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def expired(mandate: Mandate, now_ns: int) -> bool:
     """Whether the mandate's time is over; a time that can't be read is over."""
+    return _moment(mandate.expires) <= now_ns
+
+
+@lru_cache(maxsize=4096)
+def _moment(text: str) -> int:
+    """Nanoseconds since the epoch of an RFC 3339 time; 0 if it can't be read."""
     try:
-        return datetime.fromisoformat(mandate.expires).timestamp() * _SECOND <= now_ns
+        return int(datetime.fromisoformat(text).timestamp()) * _SECOND
     except ValueError:
-        return True
+        return 0
 
 
 def build_facts(
