@@ -117,30 +117,25 @@ async def test_web3_reads_the_chain_and_pays_without_any_key(node: NodeReader) -
     assert {one["method"] for one in node.asked} <= set(READS)
 
 
-@pytest.mark.parametrize("status", CODES)
-async def test_web3_raises_a_refusal_like_a_nodes_own(served: Served, status: Status) -> None:
-    served.desk.reply = not_done(
-        status, "transfer.payee_not_listed", retry_after_s=9 if status is Status.LIMITED else None
-    )
-    payment: TxParams = {
-        "from": ADDRESS,
-        "to": Web3.to_checksum_address(PAYEE),
-        "value": Web3.to_wei(1, "gwei"),
-        "gas": 21_000,
-        "gasPrice": Web3.to_wei(2, "gwei"),
-    }
-    with pytest.raises(Web3RPCError) as caught:
-        await with_web3(served, lambda w3: w3.eth.send_transaction(payment))
-    assert caught.value.rpc_response is not None
-    error: Any = caught.value.rpc_response.get("error")
-    assert error["code"] == CODES[status]
-    assert error["message"] == "transfer.payee_not_listed: the reason"
-    assert error["data"] == {
-        "code": "transfer.payee_not_listed",
-        "reasons": [{"code": "transfer.payee_not_listed", "message": "the reason"}],
-        "decision_id": "dec_1",
-        "retry_after": {Status.LIMITED: 9, Status.UNAVAILABLE: 1}.get(status),
-    }
+async def test_web3_raises_a_refusal_like_a_nodes_own(node: NodeReader) -> None:
+    payment: TxParams = {"from": ADDRESS, "to": Web3.to_checksum_address(PAYEE), "value": Web3.to_wei(1, "gwei")}
+    async with serving(desk(), chain=node) as served:
+        for status, code in CODES.items():
+            wait = {Status.LIMITED: 9, Status.UNAVAILABLE: 1}.get(status)
+            served.desk.reply = not_done(status, "transfer.payee_not_listed", retry_after_s=wait)
+            with pytest.raises(Web3RPCError) as caught:
+                await with_web3(served, lambda w3: w3.eth.send_transaction(payment))
+            assert caught.value.rpc_response is not None
+            assert caught.value.rpc_response.get("error") == {
+                "code": code,
+                "message": "transfer.payee_not_listed: the reason",
+                "data": {
+                    "code": "transfer.payee_not_listed",
+                    "reasons": [{"code": "transfer.payee_not_listed", "message": "the reason"}],
+                    "decision_id": "dec_1",
+                    "retry_after": wait,
+                },
+            }
 
 
 @pytest.mark.parametrize(
