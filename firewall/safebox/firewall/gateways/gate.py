@@ -63,6 +63,11 @@ class Gate:
         oldest.cut()
         return True
 
+    @property
+    def held(self) -> int:
+        """Bytes of bodies kept in memory now."""
+        return self._held
+
     def hold(self, size: int) -> None:
         """Count bytes of a body kept in memory.
 

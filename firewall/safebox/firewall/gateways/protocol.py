@@ -26,7 +26,9 @@ from safebox.firewall.gateways.gate import Gate, Overloaded
 from safebox.firewall.gateways.limits import FIELDS_MAX, HEAD_BYTES_MAX, PIPELINE_MAX, Limits
 from safebox.firewall.metrics import Metrics
 
-_MALFORMED: Final = Reply(status=Status.INVALID, code="request.invalid", message="this is not one HTTP/1.1 request")
+_MALFORMED: Final = Reply(
+    status=Status.INVALID, code="request.invalid", message="this is not one plain request of HTTP/1.1"
+)
 _HEAD_TOO_LARGE: Final = Reply(
     status=Status.INVALID, code="request.head_too_large", message="the headers are too large"
 )

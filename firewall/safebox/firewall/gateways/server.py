@@ -11,6 +11,7 @@ from typing import Final
 
 from safebox.firewall.gateways.ethereum import ChainReader, EthereumGateway
 from safebox.firewall.gateways.exchange import Endpoint
+from safebox.firewall.gateways.gate import Gate
 from safebox.firewall.gateways.inference import InferenceGateway
 from safebox.firewall.gateways.limits import CONNECTIONS_MAX, CONNECTIONS_MIN, DRAIN_SECONDS, SPARE_DESCRIPTORS, Limits
 from safebox.firewall.gateways.listeners import Party
@@ -85,6 +86,14 @@ class GatewayServer:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+    def gate(self, run: str) -> Gate:
+        """What an attached run has open now.
+
+        Raises:
+            KeyError: if it isn't attached.
+        """
+        return self._parties[run].gate
 
     def _share(self) -> int:
         """Connections one run may have now: descriptors are the host's, and divided among the runs."""
