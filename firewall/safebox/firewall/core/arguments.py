@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 from typing import Annotated, Any, Final, NoReturn
 
@@ -40,7 +41,8 @@ _MAILBOX: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+", re.ASCII
 )
 _HEX_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
-_ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f\u2028\u2029]*")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_ONE_LINE: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 
 Text = Annotated[str, msgspec.Meta(max_length=BODY_MAX)]
 Short = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -133,15 +135,15 @@ def parse_json(body: bytes, *, floats: bool = False) -> Any:
     """Read JSON the way a signature would have to be read: one meaning or none.
 
     Raises:
-        CallerError: on invalid UTF-8 or JSON, duplicate keys, NaN or infinities, floats (unless `floats`), integers
-            beyond 256 bit, or nesting beyond `NESTING_MAX`.
+        CallerError: on invalid UTF-8 or JSON, half of a surrogate pair, duplicate keys, NaN or infinities, floats
+            (unless `floats`), integers beyond 256 bit, or nesting beyond `NESTING_MAX`.
     """
     try:
         value = json.loads(
             body.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_int=_bounded_int,
-            parse_float=float if floats else _no_float,
+            parse_float=_finite_float if floats else _no_float,
             parse_constant=_no_constant,
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -149,6 +151,8 @@ def parse_json(body: bytes, *, floats: bool = False) -> Any:
     except RecursionError as error:
         raise CallerError("the JSON is nested too deeply") from error
     _check_nesting(value, NESTING_MAX)
+    if _SURROGATE.search(body) is not None:
+        _check_text(value)
     return value
 
 
@@ -162,7 +166,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _bounded_int(text: str) -> int:
     if len(text) > len(str(UNITS_MAX)) + 1:
         raise CallerError("the JSON has a number beyond 256 bit")
-    return int(text)
+    value = int(text)
+    if abs(value) > UNITS_MAX:
+        raise CallerError("the JSON has a number beyond 256 bit")
+    return value
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise CallerError(f"{text[:40]} is beyond what a number can be")
+    return value
 
 
 def _no_float(text: str) -> NoReturn:
@@ -180,6 +194,13 @@ def _check_nesting(value: Any, left: int) -> None:
         raise CallerError("the JSON is nested too deeply")
     for item in value.values() if isinstance(value, dict) else value:  # pyright: ignore[reportUnknownVariableType]
         _check_nesting(item, left - 1)
+
+
+def _check_text(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise CallerError("the JSON has half of a surrogate pair, which is no character") from error
 
 
 def parse_address(text: str) -> str:
@@ -315,6 +336,7 @@ def outgoing(args: Any) -> bytes | None:
     match args:
         case SendEmail():
             parts = [args.subject.encode(), args.body.encode()]
+            parts += [item.name.encode() for item in args.attachments]
             parts += [decode_base64(item.content_base64) for item in args.attachments]
             return b"\n".join(parts)
         case StartCompute():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from typing import Any, Final
 
 import msgspec
@@ -67,11 +68,18 @@ def parse_answer(raw: bytes | str) -> Answer:
         raise PolicyUnavailable("the policy's answer is too long", kind="shape")
     try:
         answer = _DECODER.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:  # msgspec's and json's own errors are ValueErrors
         raise PolicyUnavailable(f"the policy's answer has the wrong shape: {error}", kind="shape") from error
     if answer.verdict is not Verdict.ALLOW and not answer.reasons:
         raise PolicyUnavailable(f"the policy said {answer.verdict} without a reason", kind="shape")
     return answer
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse what says a thing twice: readers differ in which they believe."""
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key is there twice")
 
 
 def refusal(code: str, message: str) -> Answer:

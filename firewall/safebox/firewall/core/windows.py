@@ -30,13 +30,15 @@ class Window:
         """Count something that happened at `now`; a negative `count` takes back what was counted at `now`."""
         index = now // self._size
         self._total += count
-        for bucket in reversed(self._buckets):
+        place = len(self._buckets)
+        for bucket in reversed(self._buckets):  # what is counted late belongs before what came meanwhile
             if bucket[0] == index:
                 bucket[1] += count
                 return
             if bucket[0] < index:
                 break
-        self._buckets.append([index, count])
+            place -= 1
+        self._buckets.insert(place, [index, count])
 
     def count(self, now: int) -> int:
         """How many there were in the window that ends at `now`."""
