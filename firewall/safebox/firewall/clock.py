@@ -32,8 +32,7 @@ class SystemClock:
     def now_ns(self) -> int:
         """Nanoseconds since the epoch, never less than before."""
         now = time.time_ns()
-        if now > self._last:
-            self._last = now
+        self._last = max(self._last, now)
         return self._last
 
     def new_id(self, prefix: str) -> str:

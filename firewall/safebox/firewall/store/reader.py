@@ -39,3 +39,17 @@ def read_events(path: Path, *, after: int = 0) -> Iterator[tuple[int, dict[str, 
                 yield seq, json.loads(body)
         except (sqlite3.DatabaseError, ValueError) as error:
             raise ConfigError(f"{path} is not a readable ledger: {error}", remedy="run safebox audit verify") from error
+
+
+def last_checkpoint(path: Path) -> str | None:
+    """The newest signed checkpoint of a ledger; None if it has none.
+
+    Raises:
+        ConfigError: if there is no ledger, or it isn't one.
+    """
+    with open_ledger(path) as db:
+        try:
+            row = db.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise ConfigError(f"{path} has no checkpoints: {error}", remedy="run safebox audit verify") from error
+    return None if row is None else str(row[0])

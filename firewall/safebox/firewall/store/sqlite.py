@@ -21,18 +21,28 @@ from typing import Final
 
 from safebox.firewall.core.record import GENESIS, chain
 from safebox.firewall.errors import LedgerUnavailable
+from safebox.firewall.store.notary import Notary
 
 BATCH_MAX: Final = 512
 """Records in one transaction: past this a batch gains nothing and delays its first."""
 BUSY_MS: Final = 2_000
 """How long another process may hold the file's lock before an append is refused."""
 
+IDLE_SECONDS: Final = 0.05
+"""After so long without an append the ledger is signed up to its last record."""
+UNSIGNED_MAX: Final = 2_000
+"""Under load it is signed after so many records: a signature costs as much as a hundred of them."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS events (
   seq  INTEGER PRIMARY KEY,
   body BLOB NOT NULL,
   hash BLOB NOT NULL
-) STRICT
+) STRICT;
+CREATE TABLE IF NOT EXISTS checkpoints (
+  size INTEGER PRIMARY KEY,
+  note TEXT NOT NULL
+) STRICT;
 """
 
 Append = tuple[Sequence[bytes], "asyncio.Future[None]"]
@@ -45,12 +55,15 @@ class SqliteStore:
     Args:
         path: the database file; made with mode 0600 if it isn't there.
         committed: told (records, seconds) after each transaction, from the writer's thread.
+        notary: signs checkpoints; without one there are none.
 
     Raises:
         LedgerUnavailable: if the file can't be opened, or another process holds it.
     """
 
-    def __init__(self, path: Path, *, committed: Committed = lambda _count, _seconds: None) -> None:
+    def __init__(
+        self, path: Path, *, committed: Committed = lambda _count, _seconds: None, notary: Notary | None = None
+    ) -> None:
         self._path = path
         self._committed = committed
         self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
@@ -62,6 +75,8 @@ class SqliteStore:
             os.close(self._lock)
             raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}") from error
         self._in_doubt = False
+        self._notary = notary
+        self._signed = 0
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -89,11 +104,40 @@ class SqliteStore:
         os.close(self._lock)
 
     def _write(self) -> None:
-        while (first := self._queue.get()) is not None:
+        self._catch_up()
+        last = False
+        while not last:
+            try:
+                first = self._queue.get(timeout=IDLE_SECONDS if self._unsigned() else None)
+            except queue.Empty:
+                self._sign()
+                continue
+            if first is None:
+                break
             batch, last = self._gather(first)
             self._commit(batch)
-            if last:
-                return
+            if self._unsigned() >= UNSIGNED_MAX:
+                self._sign()
+        self._sign()
+
+    def _catch_up(self) -> None:
+        """Give the notary what was recorded before; it then knows the same records as the file."""
+        if self._notary is not None:
+            for (body,) in self._db.execute("SELECT body FROM events WHERE seq > ? ORDER BY seq", (self._notary.size,)):
+                self._notary.add(body)
+            self._signed = _signed(self._db)
+
+    def _unsigned(self) -> int:
+        return 0 if self._notary is None else self._notary.size - self._signed
+
+    def _sign(self) -> None:
+        """Keep a checkpoint; one that can't be written is tried again after the next append."""
+        if self._notary is None or not self._unsigned():
+            return
+        size = self._notary.size
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (size, self._notary.checkpoint()))
+            self._signed = size
 
     def _gather(self, first: Append) -> tuple[list[Append], bool]:
         batch, size = [first], len(first[0])
@@ -125,6 +169,9 @@ class SqliteStore:
             _finish(batch, cause)
             return
         self.seq, self._head = seq, head
+        if self._notary is not None:
+            for _, record, _ in rows:
+                self._notary.add(record)
         self._committed(len(rows), time.perf_counter() - started)
         _finish(batch, None)
 
@@ -141,8 +188,14 @@ class SqliteStore:
             raise
 
     def _resync(self) -> None:
+        """After a failure: go on only if the file is as it was; what it holds beyond that was reported as lost.
+
+        Raises:
+            sqlite3.Error: if it isn't; then only a restart, which reads it all, can go on.
+        """
         if self._in_doubt:
-            self.seq, self._head = _head(self._db)
+            if _head(self._db) != (self.seq, self._head):
+                raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
             self._in_doubt = False
 
 
@@ -190,8 +243,14 @@ def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute(_SCHEMA)
+    db.executescript(_SCHEMA)
     return db
+
+
+def _signed(db: sqlite3.Connection) -> int:
+    """Up to which record the ledger is signed."""
+    (size,) = db.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
+    return int(size)
 
 
 def _head(db: sqlite3.Connection) -> tuple[int, bytes]:

@@ -8,35 +8,75 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safebox.firewall.errors import ConfigError
 from safebox.sandbox.cli.console import print_json, say
 from safebox.sandbox.cli.exit import CHECK_FAILED
 from safebox.sandbox.cli.words import clean
 
 if TYPE_CHECKING:
+    from safebox.firewall.core.checkpoint import Verifier
     from safebox.firewall.store.verify import VerifyReport
 
 
 def audit_verify(
     ledger: Annotated[Path | None, typer.Argument(metavar="LEDGER", help="A ledger file; else this machine's.")] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="The public key; else the one beside.")
+    ] = None,
+    kept: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint that was kept elsewhere.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the hash chain: no record was changed, swapped, or taken out before the last."""
+    """Say whether the ledger is intact, signed up to where, and - given a checkpoint kept elsewhere - complete."""
     import msgspec
 
+    from safebox.firewall.core.checkpoint import read
     from safebox.firewall.store.verify import verify
     from safebox.sandbox.cli.state import ledger_path
 
     path = ledger_path(ledger)
+    verifier = read_key(key, path)
+    if kept is not None and verifier is None:
+        raise ConfigError("a checkpoint can't be read without the public key", remedy="name it: --key FILE")
+    checkpoint = None if kept is None or verifier is None else read(read_text(kept), verifier)
     show = sys.stderr.isatty() and not as_json
-    report = verify(path, _progress if show else None)
+    report = verify(path, _progress if show else None, key=verifier, kept=checkpoint)
     if show:
         sys.stderr.write("\r\x1b[K")
     if as_json:
         print_json({"ledger": str(path), **msgspec.to_builtins(report)})
     else:
         _say(path, report)
-    if not report.intact or report.effects_without_allow:
+    if not report.sound:
         raise typer.Exit(CHECK_FAILED)
+
+
+def read_key(named: Path | None, ledger: Path) -> Verifier | None:
+    """The public key that was named, or the one in the keystore beside the ledger; None if there is none.
+
+    Raises:
+        ConfigError: if the one that was named can't be read, or either is no key.
+    """
+    from safebox.firewall.core.checkpoint import Verifier
+    from safebox.firewall.store.notary import VERIFIER_NAME
+
+    path = named or ledger.parent / "keystore" / VERIFIER_NAME
+    return Verifier.parse(read_text(path)) if named is not None or path.is_file() else None
+
+
+def read_text(path: Path) -> str:
+    """A small text file.
+
+    Raises:
+        ConfigError: if it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="name another file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text", remedy="name another file") from error
 
 
 def _progress(checked: int, total: int) -> None:
@@ -47,12 +87,37 @@ def _progress(checked: int, total: int) -> None:
 def _say(path: Path, report: VerifyReport) -> None:
     records = f"{report.events:,} record{'' if report.events == 1 else 's'}"
     if report.intact:
-        say(f"intact: {records} of {path} are as they were written", style="green")
-        say(f"head: {report.head}")
-        say("Records cut off at the end can't be seen: compare the head with one you kept.")
+        say(f"intact      {records} of {path} are as they were written", style="green")
+        say(f"head        {report.head}")
     else:
-        say(f"NOT INTACT: {clean(report.problem or 'it is damaged')}", style="bold red")
-        say(f"ledger: {path}, {records}")
-        say("What was recorded before that is sound; keep the file, and look at who could write to it.")
+        say(f"NOT INTACT  {clean(report.problem or 'it is damaged')}", style="bold red")
+        say(f"ledger      {path}, {records}")
+        say("            What was recorded before that is sound; keep the file, and look at who could write to it.")
+    _say_signed(report)
+    _say_kept(report)
     if report.effects_without_allow:
         say(f"EFFECTS WITHOUT AN ALLOW: {report.effects_without_allow}", style="bold red")
+
+
+def _say_signed(report: VerifyReport) -> None:
+    if report.signature_problem is not None:
+        say(f"NOT SIGNED  {clean(report.signature_problem)}", style="bold red")
+    elif report.signed_to is None:
+        say("signed      not looked at: there is no public key here; name one with --key", style="yellow")
+    else:
+        say(f"signed      up to record {report.signed_to:,}", style="green")
+
+
+def _say_kept(report: VerifyReport) -> None:
+    if report.complete is None:
+        say("complete    not known: records cut off at the end show only beside a checkpoint kept elsewhere")
+        say("            (keep what safebox audit checkpoint prints, and come back with --checkpoint FILE)")
+        return
+    if report.complete:
+        say("complete    it has all records the kept checkpoint names", style="green")
+    else:
+        say("INCOMPLETE  records the kept checkpoint names are gone", style="bold red")
+    if report.consistent:
+        say("consistent  history is the one the kept checkpoint saw", style="green")
+    else:
+        say("REWRITTEN   history is not the one the kept checkpoint saw", style="bold red")

@@ -16,6 +16,7 @@ HEADINGS: dict[str, dict[str, str]] = {
     },
     "Record": {
         "audit tail": "Show what agents asked for and what was decided",
+        "audit checkpoint": "Print the newest signed checkpoint, to be kept elsewhere",
         "audit verify": "Check that no record of the ledger was changed",
     },
     "Machine": {
