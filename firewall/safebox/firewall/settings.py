@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from safebox.firewall.connectors.prices import ImagePrice, ModelPrice
+from safebox.firewall.core.price import ImagePrice, ModelPrice
 
 OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""

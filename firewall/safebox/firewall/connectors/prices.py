@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from safebox.firewall.core.mandate import ACCOUNT_COMPUTE, ACCOUNT_INFERENCE
 from safebox.firewall.core.money import Amount
+from safebox.firewall.core.price import ImagePrice, ModelPrice
 from safebox.firewall.ports import Charge
 
-Price = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
-"""Micro-USD; the bound (a billion dollars) keeps every product far below 2**256."""
+__all__ = ["SECONDS_PER_MINUTE", "ImagePrice", "ModelPrice", "compute_charge", "inference_charges", "minutes_of"]
+
 SECONDS_PER_MINUTE = 60
 TOKENS_PER_PRICE = 1000
-
-
-class ModelPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A model's price in micro-USD per 1000 tokens."""
-
-    input: Price
-    output: Price
-
-
-class ImagePrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A container's price in micro-USD per started minute, and the least a start costs."""
-
-    per_minute: Price
-    minimum: Price = 0
-
-    def cost(self, minutes: int) -> int:
-        """Micro-USD for so many minutes."""
-        return max(self.minimum, self.per_minute * minutes)
 
 
 def minutes_of(seconds: int) -> int:

@@ -12,7 +12,7 @@ import typer
 from safebox.firewall.errors import ConfigError
 
 if TYPE_CHECKING:
-    from safebox.firewall.connectors.prices import ModelPrice
+    from safebox.firewall.core.price import ModelPrice
     from safebox.firewall.settings import Settings
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -120,7 +120,7 @@ class Setup:
 
 
 def _price(text: str) -> tuple[str, ModelPrice]:
-    from safebox.firewall.connectors.prices import ModelPrice
+    from safebox.firewall.core.price import ModelPrice
 
     model, _, prices = text.rpartition("=")
     into, _, out = prices.partition(",")

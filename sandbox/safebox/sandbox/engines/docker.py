@@ -7,33 +7,24 @@ the kernel ends everything the agent started the moment the holder ends, and the
 
 import contextlib
 import os
-import socket
-import tempfile
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from safebox.sandbox.cgroup import Counters, counters_of
-from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found, check_attached
-from safebox.sandbox.engines.docker_api import Daemon, NotThereError
-from safebox.sandbox.engines.docker_attach import Attached
-from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL, agent_config, holder_config
+from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
+from safebox.sandbox.engines.docker_api import Daemon
+from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL
+from safebox.sandbox.engines.docker_http import NotThereError
+from safebox.sandbox.engines.docker_sandbox import DockerSandbox
 from safebox.sandbox.errors import SandboxError
-from safebox.sandbox.image import IMAGE_ENV, archive
-from safebox.sandbox.netns import Handover
 from safebox.sandbox.owner import owner_is_dead
-from safebox.sandbox.spec import MIB, Exit, SandboxSpec, check_readable_by_others
-from safebox.sandbox.watch import Watch
+from safebox.sandbox.spec import MIB, SandboxSpec, check_readable_by_others
 
 HOLDER_IMAGE = "safebox/base"
 """The image with a Python for the holder; the agent's own image needs none."""
 TREE = "safebox.tree"
-_KILLED = 137
+KEEP_SECONDS = 24 * 3600
+"""How long the output of a detached sandbox can still be asked for after its end."""
 
 
 class DockerEngine:
@@ -69,7 +60,7 @@ class DockerEngine:
             "Disk reads of the image and of the agent's folder are not limited in speed.",
         )
 
-    def create(self, spec: SandboxSpec) -> "DockerSandbox":
+    def create(self, spec: SandboxSpec) -> DockerSandbox:
         """Make the holder, take its listeners, and make the agent's container beside it, not started.
 
         Raises:
@@ -92,6 +83,8 @@ class DockerEngine:
         for each in self._daemon.list([OWNER]):
             labels = self._daemon.labels_of(each)
             until = labels.get(UNTIL)
+            if until is None and labels.get(ROLE) == "holder" and each.get("State") == "running":
+                continue  # somebody who lives has its owner's end, whoever made it; without that it is ending now
             over = owner_is_dead(labels[OWNER]) if until is None else time.time() > float(until) + KEEP_SECONDS
             if over:
                 with contextlib.suppress(NotThereError):
@@ -110,6 +103,10 @@ class DockerEngine:
 
     def take_tree(self, name: str, digest: str, tree: Path) -> None:
         """Import the tree as an image of one layer."""
+        import tempfile
+
+        from safebox.sandbox.image import IMAGE_ENV, archive
+
         environment = " ".join(f"{key}={value}" for key, value in IMAGE_ENV.items())
         changes = [f"LABEL {TREE}={digest}", f"ENV {environment}", "WORKDIR /work"]
         with tempfile.TemporaryFile() as tar:
@@ -173,172 +170,6 @@ class DockerEngine:
                 self._daemon.remove(each)
 
 
-KEEP_SECONDS = 24 * 3600
-"""How long the output of a detached sandbox can still be asked for after its end."""
-
-
-class DockerSandbox:
-    """One sandbox on Docker: a holder, an agent's container, and the threads that watch it."""
-
-    def __init__(self, daemon: Daemon, spec: SandboxSpec) -> None:
-        """Make nothing yet; `make` does."""
-        self._daemon = daemon
-        self._spec = spec
-        self._holder = ""
-        self._agent = ""
-        self._input: Path | None = None
-        self._owner_end: socket.socket | None = None
-        self._listeners: tuple[socket.socket, ...] = ()
-        self._watch = Watch(spec.limits, self._stop)
-        self._done = threading.Event()
-        self._exit: Exit | None = None
-        self._threads: list[threading.Thread] = []
-
-    @property
-    def id(self) -> str:
-        """The id of the agent's container."""
-        return self._agent
-
-    @property
-    def listeners(self) -> tuple[socket.socket, ...]:
-        """The sockets the holder bound, in the order of `spec.ports`."""
-        return self._listeners
-
-    def make(self, holder_image: str) -> None:
-        """Make the holder and the agent's container at the same time; the holder's start is the slow part."""
-        self._input = _write_input(self._spec.input)
-        with Handover() as handover, ThreadPoolExecutor(1) as pool:
-            folder = None if self._spec.detached else handover.folder
-            self._holder = self._daemon.create(holder_config(self._spec, holder_image, folder))
-            agent = pool.submit(self._make_agent)
-            try:
-                self._daemon.start(self._holder)
-                if folder is not None:
-                    self._owner_end, self._listeners = handover.receive(self._spec.ports)
-            finally:
-                agent.result()
-
-    def _make_agent(self) -> None:
-        self._agent = self._daemon.create(agent_config(self._spec, self._holder, self._input))
-
-    def start(self, on_output: Callable[[bytes], None]) -> None:
-        """Attach, start, and watch from threads."""
-        if self._spec.detached:
-            self._daemon.start(self._agent)
-            _forget_input(self._input)
-            return
-        stream = self._daemon.attach(self._agent)
-        try:
-            self._daemon.start(self._agent)
-        except SandboxError as error:
-            stream.close()
-            self._finish(Exit(127, "failed_to_start", error.cause))
-            return
-        finally:
-            _forget_input(self._input)
-        pump = threading.Thread(target=self._pump, args=(stream, on_output), daemon=True)
-        self._threads = [pump, threading.Thread(target=self._look, daemon=True)]
-        threading.Thread(target=self._await, args=(pump,), daemon=True).start()
-        for each in self._threads:
-            each.start()
-
-    def _pump(self, stream: Attached, on_output: Callable[[bytes], None]) -> None:
-        try:
-            for chunk in stream:
-                self._watch.pump(chunk, on_output)
-        finally:
-            stream.close()
-
-    def _look(self) -> None:
-        self._watch.until(self._done, self._counters())
-
-    def _counters(self) -> Counters:
-        try:
-            return counters_of(int(self._daemon.inspect(self._agent)["State"]["Pid"]) or -1)
-        except SandboxError:
-            return Counters(None, None)
-
-    def _await(self, pump: threading.Thread) -> None:
-        code, out_of_memory = _KILLED, False
-        with contextlib.suppress(SandboxError):
-            code = self._daemon.wait(self._agent)
-            out_of_memory = bool(self._daemon.inspect(self._agent)["State"]["OOMKilled"])
-        pump.join()
-        self._finish(self._watch.verdict(code, out_of_memory=out_of_memory or self._watch.memory_kills > 0))
-
-    def _finish(self, ended: Exit) -> None:
-        self._exit = ended
-        self._done.set()
-
-    def wait(self, timeout: float | None = None) -> Exit:
-        """Wait for the end; all output has been delivered then."""
-        check_attached(self._spec)
-        if not self._done.wait(timeout) or self._exit is None:
-            raise TimeoutError(f"the sandbox {self._agent[:12]} still runs")
-        return self._exit
-
-    def _stop(self) -> None:
-        with contextlib.suppress(NotThereError):
-            self._daemon.kill(self._agent)
-
-    def kill(self) -> None:
-        """SIGKILL to every process inside."""
-        if self._agent and not self._done.is_set():
-            self._watch.end("killed", "killed on request")
-
-    def pause(self) -> None:
-        """Freeze every process inside."""
-        self._daemon.pause(self._agent)
-
-    def resume(self) -> None:
-        """Let them run on."""
-        self._daemon.unpause(self._agent)
-
-    def remove(self) -> None:
-        """Remove both containers, the sockets and the input; may be called twice."""
-        for each in self._listeners:
-            each.close()
-        if self._owner_end is not None:
-            self._owner_end.close()
-        _forget_input(self._input)
-        if self._threads and not self._done.is_set():
-            self._watch.end("killed", "removed while it ran")
-        for container in filter(None, (self._agent, self._holder)):
-            with contextlib.suppress(NotThereError):
-                self._daemon.remove(container)
-        if self._threads:
-            self._done.wait(GOODBYE_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.remove()
-
-
-GOODBYE_SECONDS = 10
-"""How long the removal waits for the threads that still deliver output."""
-
-
-def _write_input(data: bytes | None) -> Path | None:
-    """The input as a file the agent's uid can read, in a folder only we can reach."""
-    if data is None:
-        return None
-    folder = Path(tempfile.mkdtemp(prefix="safebox-input-"))
-    path = folder / "input"
-    path.write_bytes(data)
-    path.chmod(0o444)
-    return path
-
-
-def _forget_input(path: Path | None) -> None:
-    """The mount keeps the file alive inside; on the host it is gone once the sandbox runs."""
-    if path is not None:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
-
-
 def _found(container: dict[str, Any]) -> Found:
     state = container["State"]
     running = bool(state["Running"])
@@ -357,5 +188,7 @@ def _seconds(text: str) -> float | None:
     """Docker's RFC 3339 time with nanoseconds; the year 1 means never."""
     if text.startswith("0001-"):
         return None
+    from datetime import datetime
+
     whole, _, fraction = text.removesuffix("Z").partition(".")
     return datetime.fromisoformat(whole + "+00:00").timestamp() + float(f"0.{fraction or 0}")

@@ -1,16 +1,20 @@
-"""The few calls of the Docker Engine's API that are used, typed, through the docker SDK.
+"""The few calls of the Docker Engine's API that are used, typed.
 
-The SDK has no types and takes 0.1 s to import, so it is touched here only and imported on first use.
+What every run needs goes over `docker_http`; what is rare or streams (images, kept output) goes through the docker SDK,
+which has no types and takes 0.1 s to import, so it is touched here only and imported on first use.
 """
 
 import importlib
+import json
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from safebox.sandbox.engines.docker_attach import Attached
+from safebox.sandbox.engines.docker_http import NotThereError, ask, unanswered
 from safebox.sandbox.errors import SandboxError
 
 Json = dict[str, Any]
@@ -24,10 +28,6 @@ ANSWER_SECONDS = 60
 IMPORT_SECONDS = 600
 """Unpacking an image of a few hundred MB on a slow disk."""
 _CONFLICT = 409
-
-
-class NotThereError(SandboxError):
-    """The container or image is gone, or no longer in a state where the call means anything."""
 
 
 class Daemon:
@@ -47,7 +47,12 @@ class Daemon:
                 self._clients[seconds] = sdk.APIClient(base_url=address, version=API_VERSION, timeout=seconds)
             return self._clients[seconds]
 
-    def _ask(self, call: Callable[[Any], T], seconds: float | None = ANSWER_SECONDS) -> T:
+    def _call(
+        self, method: str, target: str, document: Json | None = None, seconds: float | None = ANSWER_SECONDS
+    ) -> Any:
+        return ask(self.socket_path(), method, f"/v{API_VERSION}{target}", document, seconds).json()
+
+    def _sdk(self, call: Callable[[Any], T], seconds: float | None = ANSWER_SECONDS) -> T:
         """Call the SDK; what it raises becomes a SandboxError that repeats the engine's own words."""
         sdk: Any = importlib.import_module("docker.errors")
         requests: Any = importlib.import_module("requests.exceptions")
@@ -58,23 +63,23 @@ class Daemon:
             kind, code = (NotThereError, "sandbox.not_there") if gone else (SandboxError, "sandbox.engine_failed")
             raise kind(f"Docker refused: {error.explanation or error}", "see: docker info", code) from error
         except (sdk.DockerException, requests.RequestException, OSError) as error:
-            raise SandboxError(f"Docker does not answer: {error}", "see: docker info", "sandbox.no_engine") from error
+            raise unanswered(str(error)) from error
 
     def version(self) -> Json:
         """What the server says about itself."""
-        return self._ask(lambda api: dict(api.version(api_version=False)))
+        return dict(ask(self.socket_path(), "GET", "/version", seconds=ANSWER_SECONDS).json())
 
     def info(self) -> Json:
         """How the server is set up."""
-        return self._ask(lambda api: dict(api.info()))
+        return self._sdk(lambda api: dict(api.info()))
 
     def create(self, config: Json) -> str:
         """Create a container from the API's own configuration; return its id."""
-        return self._ask(lambda api: str(api.create_container_from_config(config)["Id"]))
+        return str(self._call("POST", "/containers/create", config)["Id"])
 
     def start(self, container: str) -> None:
         """Start a created container."""
-        self._ask(lambda api: api.start(container))
+        self._call("POST", f"{_place(container)}/start")
 
     def attach(self, container: str) -> Attached:
         """Both output streams, as they come; attach before the start to miss nothing."""
@@ -94,40 +99,41 @@ class Daemon:
 
     def wait(self, container: str) -> int:
         """Wait for the end, however long; return the exit code."""
-        return int(self._ask(lambda api: api.wait(container), None)["StatusCode"])
+        return int(self._call("POST", f"{_place(container)}/wait", seconds=None)["StatusCode"])
 
     def inspect(self, container: str) -> Json:
         """Everything the engine knows about a container."""
-        return self._ask(lambda api: dict(api.inspect_container(container)))
+        return dict(self._call("GET", f"{_place(container)}/json"))
 
     def kill(self, container: str) -> None:
         """SIGKILL to all of it."""
-        self._ask(lambda api: api.kill(container))
+        self._call("POST", f"{_place(container)}/kill")
 
     def pause(self, container: str) -> None:
         """Freeze it."""
-        self._ask(lambda api: api.pause(container))
+        self._call("POST", f"{_place(container)}/pause")
 
     def unpause(self, container: str) -> None:
         """Let it run on."""
-        self._ask(lambda api: api.unpause(container))
+        self._call("POST", f"{_place(container)}/unpause")
 
     def remove(self, container: str) -> None:
         """Kill and remove it with its anonymous volumes."""
-        self._ask(lambda api: api.remove_container(container, v=True, force=True))
+        self._call("DELETE", f"{_place(container)}?v=1&force=1")
 
     def list(self, labels: Sequence[str]) -> list[Json]:
         """All containers, running or not, that carry every label (`key` or `key=value`)."""
-        return self._ask(lambda api: list(api.containers(all=True, filters={"label": list(labels)})))
+        filters = quote(json.dumps({"label": list(labels)}))
+        return list(self._call("GET", f"/containers/json?all=1&filters={filters}"))
 
     def output(self, container: str) -> bytes:
         """What the engine kept of a container's output."""
-        return self._ask(lambda api: bytes(api.logs(container, stdout=True, stderr=True)))
+        return self._sdk(lambda api: bytes(api.logs(container, stdout=True, stderr=True)))
 
     def image(self, name: str) -> Json | None:
         """Everything the engine knows about an image it has; None when it has none of this name."""
         try:
-            return self._ask(lambda api: dict(api.inspect_image(name)))
+            return dict(self._call("GET", f"/images/{quote(name, safe='/:@')}/json"))
         except NotThereError:
             return None
 
@@ -140,8 +146,8 @@ class Daemon:
 
     def pull(self, source: str, name: str) -> None:
         """Fetch `source` from its registry and give it a second name."""
-        self._ask(lambda api: api.pull(source), IMPORT_SECONDS)
-        self._ask(lambda api: api.tag(source, name))
+        self._sdk(lambda api: api.pull(source), IMPORT_SECONDS)
+        self._sdk(lambda api: api.tag(source, name))
 
     def import_image(self, tar: Iterator[bytes], name: str, changes: Sequence[str]) -> None:
         """Make an image of one layer from a tar stream."""
@@ -152,13 +158,17 @@ class Daemon:
                 api.import_image_from_stream(tar, repository=repository, tag=tag or "latest", changes=list(changes))
             )
 
-        answer = self._ask(call, IMPORT_SECONDS)
+        answer = self._sdk(call, IMPORT_SECONDS)
         if '"error"' in answer:
             raise SandboxError(f"Docker could not import the image: {answer[-500:]}", "", "sandbox.image_failed")
 
     def labels_of(self, container: Json) -> Mapping[str, str]:
         """The labels in an answer of `list`."""
         return container.get("Labels") or {}
+
+
+def _place(container: str) -> str:
+    return "/containers/" + quote(container, safe="")
 
 
 def _close_all(clients: dict[float | None, Any]) -> None:

@@ -39,12 +39,18 @@ def hand_over(path: str, listeners: list[socket.socket]) -> socket.socket:
 
 
 def sleep_until(end: float, owner: socket.socket | None) -> None:
-    """Return when the time is up or the owner's end of the connection has closed."""
+    """Return when the time is up or the owner's end of the connection has closed.
+
+    The owner of a holder that was made ahead says once how many seconds it has from then on.
+    """
     waiting = [owner] if owner is not None else []
     while (left := end - time.monotonic()) > 0:
         readable, _, _ = select.select(waiting, [], [], min(left, 3600.0))
-        if readable:
-            return
+        for each in readable:
+            word = each.recv(32)
+            if not word:
+                return
+            end = time.monotonic() + float(word)
 
 
 def leave(_number: int, _frame: object) -> None:
