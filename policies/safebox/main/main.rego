@@ -3,6 +3,7 @@
 # description: Collects what the domains say. Any deny beats any hold, any hold beats any allow, and no allow is a deny.
 package safebox.main
 
+import data.data.limits
 import data.data.tools
 
 # METADATA
@@ -15,7 +16,7 @@ default decision := {
 	"obligations": {},
 }
 
-decision := {"verdict": "deny", "reasons": [reason | some reason in _denials], "obligations": {}} if {
+decision := {"verdict": "deny", "reasons": [reason | some reason in _denials], "obligations": _retry} if {
 	count(_denials) > 0
 } else := {"verdict": "hold", "reasons": [reason | some reason in _holds], "obligations": {}} if {
 	_allowed
@@ -49,6 +50,15 @@ deny contains {"code": "main.caller", "message": "This caller may not use this t
 	not _caller_may
 }
 
+# A deny for its rate alone is a limit: asking later may pass.
+default _retry := {}
+
+_retry := {"retry_after_s": limits.rate.retry_after_s} if {
+	every reason in _denials {
+		startswith(reason.code, "rate.")
+	}
+}
+
 _in_time if input.facts.expired == false
 
 _in_time if {
@@ -71,26 +81,58 @@ _allowed if {
 	count(_allows) > 0
 }
 
-# Whole paths, no imports of packages: the embedded engine then evaluates these rules and nothing beside them.
-_allows contains name if some name in data.safebox.email.allow
+# The kinds each domain judges. A kind that stands nowhere here gets no yes from anybody.
+_kinds := {
+	"email": {"email", "email_read"},
+	"transfer": {"transfer", "wallet_read", "funding"},
+	"compute": {"compute", "compute_read", "compute_stop"},
+	"inference": {"inference"},
+}
 
-_allows contains name if some name in data.safebox.transfer.allow
+# Whole paths, no imports of packages, and the kind first: the embedded engine then evaluates only what is concerned.
+_allows contains name if {
+	input.action.kind in _kinds.email
+	some name in data.safebox.email.allow
+}
 
-_allows contains name if some name in data.safebox.compute.allow
+_allows contains name if {
+	input.action.kind in _kinds.transfer
+	some name in data.safebox.transfer.allow
+}
 
-_allows contains name if some name in data.safebox.inference.allow
+_allows contains name if {
+	input.action.kind in _kinds.compute
+	some name in data.safebox.compute.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.inference
+	some name in data.safebox.inference.allow
+}
 
 _allows contains name if some name in data.safebox.site[input.action.kind].allow
 
 _denials contains reason if some reason in deny
 
-_denials contains reason if some reason in data.safebox.email.deny
+_denials contains reason if {
+	input.action.kind in _kinds.email
+	some reason in data.safebox.email.deny
+}
 
-_denials contains reason if some reason in data.safebox.transfer.deny
+_denials contains reason if {
+	input.action.kind in _kinds.transfer
+	some reason in data.safebox.transfer.deny
+}
 
-_denials contains reason if some reason in data.safebox.compute.deny
+_denials contains reason if {
+	input.action.kind in _kinds.compute
+	some reason in data.safebox.compute.deny
+}
 
-_denials contains reason if some reason in data.safebox.inference.deny
+_denials contains reason if {
+	input.action.kind in _kinds.inference
+	some reason in data.safebox.inference.deny
+}
 
 _denials contains reason if some reason in data.safebox.rate.deny
 

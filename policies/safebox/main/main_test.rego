@@ -184,3 +184,19 @@ test_every_domain_is_heard if {
 }
 
 _no_recipients := {"op": "replace", "path": "/facts/recipients", "value": null}
+
+test_a_deny_for_its_rate_alone_says_when_to_ask_again if {
+	answer := data.safebox.main.decision with input as fixtures.set(fixtures.email, "/facts/rates/hour", 5)
+	answer.obligations == {"retry_after_s": 60}
+	[reason.code | some reason in answer.reasons] == ["rate.email_per_hour"]
+}
+
+test_a_deny_that_asking_later_does_not_change_says_no_time if {
+	document := json.patch(fixtures.email, [
+		{"op": "replace", "path": "/facts/rates/hour", "value": 5},
+		{"op": "replace", "path": "/facts/expired", "value": true},
+	])
+	answer := data.safebox.main.decision with input as document
+	answer.verdict == "deny"
+	answer.obligations == {}
+}
