@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,10 @@ from safebox.firewall.errors import PolicyUnavailable
 
 ANSWER_BYTES_MAX: Final = 65_536
 """A longer answer is a broken policy: reasons are a few short texts."""
+
+
+ANSWERS_KEPT: Final = 256
+"""Policies give few different answers, most of all the plain yes; each is read once."""
 
 
 class Verdict(enum.StrEnum):
@@ -58,6 +63,7 @@ class Decision(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(Answer, strict=True)
 
 
+@lru_cache(maxsize=ANSWERS_KEPT)
 def parse_answer(raw: bytes | str) -> Answer:
     """Read policy's answer.
 
