@@ -257,3 +257,29 @@ async def test_reads_are_counted_by_method(served: Served) -> None:
     text = served.metrics.render()
     assert b'safebox_chain_reads_total{method="eth_blockNumber"} 1.0' in text
     assert b"NoSuch" not in text
+
+
+async def test_a_node_that_does_not_answer_is_said_to_be_unavailable(unused_tcp_port: int) -> None:
+    nobody = NodeReader(f"http://127.0.0.1:{unused_tcp_port}")
+    async with serving(TwinDesk(), chain=nobody) as served:
+        told = await call(served, "eth_blockNumber")
+        metrics = served.metrics.render()
+    await nobody.node.close()
+    assert told["error"]["code"] == -32002
+    assert str(unused_tcp_port) not in json.dumps(told)
+    assert b'safebox_port_failures_total{port="connector"} 1.0' in metrics
+
+
+async def test_what_the_firewall_knows_itself_takes_no_parameters(served: Served) -> None:
+    assert (await call(served, "eth_chainId", "0x1"))["error"]["code"] == -32602
+    assert (await call(served, "eth_sendTransaction"))["error"]["code"] == -32602
+    assert (await call(served, "eth_coinbase"))["result"] == ADDRESS
+    assert (await call(served, "web3_clientVersion"))["result"].startswith("safebox/")
+
+
+async def test_only_post_at_the_root_is_json_rpc(served: Served) -> None:
+    async with aiohttp.ClientSession() as http:
+        for method, path, expected in (("GET", "/", 405), ("POST", "/admin", 404)):
+            async with http.request(method, served.url("ethereum") + path) as answer:
+                assert answer.status == expected
+                assert (await answer.json())["error"]["code"] == -32700

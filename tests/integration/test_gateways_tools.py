@@ -15,7 +15,10 @@ from safebox.agents.client import Client
 from safebox.agents.errors import Denied, Held, Limited, Unavailable
 from safebox.firewall.core.action import KEY_MAX
 from safebox.firewall.core.reply import Status
-from tests.twin_desk import Served, TwinDesk, done, not_done, raw, serving, view
+from safebox.firewall.errors import FirewallError
+from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.metrics import Metrics
+from tests.twin_desk import Served, TwinDesk, done, listeners, not_done, raw, serving, view
 
 
 @pytest.fixture
@@ -190,3 +193,33 @@ async def test_a_firewall_bug_shows_no_traceback(served: Served, http: aiohttp.C
         assert answer.status == 504
     assert "secret" not in text
     assert json.loads(text)["error"]["code"] == "firewall.effect_unknown"
+
+
+async def test_a_run_that_has_ended_is_told_so(served: Served, http: aiohttp.ClientSession) -> None:
+    class Ended(FirewallError):
+        default_code = "firewall.run_not_live"
+
+    def no_view(run: str) -> Any:
+        raise Ended("there is no such run here")
+
+    served.desk.view = no_view  # type: ignore[method-assign]
+    async with http.get(served.url("tools") + "/v1/tools") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["error"]["code"] == "firewall.run_not_live"
+
+
+async def test_listeners_that_were_kept_can_be_attached_again(http: aiohttp.ClientSession) -> None:
+    desk, metrics = TwinDesk(), Metrics()
+    kept = listeners()
+    url = f"http://127.0.0.1:{kept['tools'].getsockname()[1]}/healthz"
+    for _ in range(2):  # a firewall, and the one that is started after it ended
+        server = GatewayServer(desk, metrics)
+        for _ in range(2):  # the second time without having been detached
+            await server.attach("run_1", [one.dup() for one in kept.values()])
+            async with http.get(url, headers={"Connection": "close"}) as answer:
+                assert answer.status == 200
+        await server.close()
+    for one in kept.values():
+        one.close()
+    with pytest.raises(ValueError, match="2 listeners for 3 gateways"):
+        await GatewayServer(desk, metrics).attach("run_1", list(kept.values())[:2])

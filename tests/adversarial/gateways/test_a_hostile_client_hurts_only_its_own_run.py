@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.reply import Reply
@@ -94,6 +95,10 @@ async def trickle(port: int, start: bytes, piece: bytes) -> bytes:
                     answer += await asyncio.wait_for(reader.read(65536), 0.02)
     writer.close()
     return answer
+
+
+async def test_the_event_loop_is_the_one_a_firewall_runs_on() -> None:
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
 
 
 # --- slow ---------------------------------------------------------------------------------------------------------
