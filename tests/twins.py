@@ -15,7 +15,7 @@ from safebox.firewall.core.decision import Answer, Verdict, refusal
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome, Quote
-from safebox.firewall.core.record import Charge, LedgerEvent, RunStarted, decode_event
+from safebox.firewall.core.record import Charge, LedgerEvent, RunStarted, decode_event, encode_event
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ledger import Ledger
@@ -59,7 +59,10 @@ class MemoryStore:
     def read(self) -> Iterator[bytes]:
         return iter(list(self.records))
 
-    async def append(self, records: Sequence[bytes]) -> None:
+    def append(self, records: Sequence[bytes]) -> asyncio.Future[None]:
+        return asyncio.ensure_future(self._append(records))
+
+    async def _append(self, records: Sequence[bytes]) -> None:
         await asyncio.sleep(0)
         if self.stall is not None:
             await self.stall.wait()
@@ -168,7 +171,7 @@ class Rig:
         self.connectors["chain"].price = lambda action: getattr(action.args, "amount", Amount(0, "ETH")).units
         if "run_1" not in self.ledger.books.runs:
             started = run_started("run_1", mandate, self.clock.now_ns())
-            self.store.records.append(msgspec.json.encode(started, enc_hook=str, order="deterministic"))
+            self.store.records.append(encode_event(started))
             self.ledger.books.apply(started)
         self.run = Run(view_of(self.ledger.book("run_1").started), self.ledger.book("run_1"), Evidence({}))
         self.runs.add(self.run)

@@ -47,8 +47,12 @@ class Ledger:
         self._owed: list[Settled] = []
         self._soon: set[asyncio.Future[None]] = set()
         self.books = Books()
-        for record in store.read():
-            self.books.apply(decode_event(record))
+        for number, record in enumerate(store.read(), 1):
+            try:
+                self.books.apply(decode_event(record))
+            except (ValueError, TypeError, KeyError) as error:  # msgspec's errors are ValueErrors
+                remedy = "run safebox audit verify; the ledger is changed or damaged"
+                raise LedgerUnavailable(f"record {number} can't be understood: {error}", remedy=remedy) from error
 
     def book(self, run: str) -> RunBook:
         """The book of one run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from safebox.firewall.errors import ConfigError
 
 
 @contextlib.contextmanager
-def open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
+def open_ledger(path: Path) -> Generator[sqlite3.Connection]:
     """Open a ledger for reading only.
 
     Raises:
@@ -23,7 +23,7 @@ def open_ledger(path: Path) -> Iterator[sqlite3.Connection]:
         raise ConfigError(
             f"there is no ledger at {path}", remedy="give the path of a ledger.sqlite3, or set SAFEBOX_HOME"
         )
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
         yield db
 
 
@@ -37,7 +37,7 @@ def read_events(path: Path, *, after: int = 0) -> Iterator[tuple[int, dict[str, 
         try:
             for seq, body in db.execute("SELECT seq, body FROM events WHERE seq > ? ORDER BY seq", (after,)):
                 yield seq, json.loads(body)
-        except (sqlite3.DatabaseError, ValueError) as error:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             raise ConfigError(f"{path} is not a readable ledger: {error}", remedy="run safebox audit verify") from error
 
 

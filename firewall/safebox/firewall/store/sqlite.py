@@ -71,7 +71,7 @@ class SqliteStore:
         try:
             self._db = _open(path)
             self.seq, self._head = _head(self._db)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
             raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}") from error
         self._in_doubt = False
@@ -81,10 +81,17 @@ class SqliteStore:
         self._thread.start()
 
     def read(self) -> Iterator[bytes]:
-        """All records from the first; for use before the first append."""
-        with contextlib.closing(sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)) as db:
-            for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
-                yield body
+        """All records from the first; for use before the first append.
+
+        Raises:
+            LedgerUnavailable: if the file is damaged.
+        """
+        with contextlib.closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            try:
+                for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
+                    yield body
+            except sqlite3.Error as error:
+                raise LedgerUnavailable(f"the ledger {self._path} can't be read: {error}") from error
 
     def append(self, records: Sequence[bytes]) -> asyncio.Future[None]:
         """Queue records; the future is done once they are durable.

@@ -84,7 +84,7 @@ class _Walk:
     """One pass over all records, remembering the roots that checkpoints speak of."""
 
     def __init__(self, notes: Mapping[int, str], kept: Checkpoint | None) -> None:
-        self._sizes = set(notes) | ({kept.size} if kept is not None else set())
+        self._sizes = set(notes) | ({kept.size} if kept is not None else set[int]())
         self._tree, self._books = Tree(), Books()
         self._head = GENESIS
         self._problem: tuple[int, str] | None = None
@@ -105,11 +105,11 @@ class _Walk:
     def _step(self, expected: int, seq: int, body: bytes, stored: bytes) -> str | None:
         if seq != expected:
             return f"record {expected} is missing"
-        if chain(self._head, body) != stored:
+        if type(body) is not bytes or chain(self._head, body) != stored:
             return f"record {seq} is not the one that was written"
         try:
             self._books.apply(decode_event(body))
-        except (msgspec.DecodeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError) as error:  # msgspec's errors are ValueErrors
             return f"record {seq} can't be understood: {error}"
         self._head = stored
         self._tree.append(leaf_hash(body))
@@ -137,10 +137,9 @@ class _Walk:
 
 def _notes(db: sqlite3.Connection) -> dict[int, str]:
     """The checkpoints in the file, by the size they say they are of; a ledger from before there were any has none."""
-    try:
-        return {int(size): str(note) for size, note in db.execute("SELECT size, note FROM checkpoints ORDER BY size")}
-    except sqlite3.OperationalError:
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'checkpoints'").fetchone() is None:
         return {}
+    return {int(size): str(note) for size, note in db.execute("SELECT size, note FROM checkpoints ORDER BY size")}
 
 
 def _signed(key: Verifier, notes: Mapping[int, str], roots: Mapping[int, bytes]) -> tuple[int, str | None]:
