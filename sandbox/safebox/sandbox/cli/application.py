@@ -1,46 +1,23 @@
-"""The typer application: commands are imported when they are called, errors become cause, remedy and status."""
+"""The typer application: commands are imported when they are called."""
 
 from __future__ import annotations
 
 import importlib
-import io
 import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from safebox.firewall.errors import SafeboxError
 from safebox.sandbox.cli.commands import COMMANDS, GROUPS
-from safebox.sandbox.cli.exit import DONE, INTERRUPTED
+from safebox.sandbox.cli.exit import DONE
 from safebox.sandbox.cli.help_page import help_page, wants_colour
 
 
 def run_command() -> int:
     """Run the command the process was started with and give its exit status; typer itself ends it with 2 on misuse."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what agents wrote must not end the program
-    try:
-        _application()(prog_name="safebox")
-    except SafeboxError as error:
-        _explain(error)
-        return error.exit_status
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    _application()(prog_name="safebox")
     return DONE
-
-
-def _explain(error: SafeboxError) -> None:
-    bold, dim, end = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if wants_colour(sys.stderr) else ("", "", "")
-    from safebox.sandbox.cli.words import clean
-
-    sys.stdout.flush()
-    lines = clean(error.cause, lines=True).replace("\n", "\n  ")
-    sys.stderr.write(f"{bold}safebox: {end}{lines}\n")
-    if error.remedy:
-        sys.stderr.write(f"  → {clean(error.remedy, lines=True)}\n")
-    sys.stderr.write(f"{dim}  ({error.code}){end}\n")
 
 
 class _Commands(TyperGroup):
@@ -107,7 +84,7 @@ def _nothing() -> None:
 
 
 def _command(path: str) -> Any:
-    name = path.replace(" ", "_")
+    name = path.replace(" ", "_").replace("-", "_")
     function = getattr(importlib.import_module(f"safebox.sandbox.cli.{name}"), name)
     single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     settings = {"help_option_names": ["--help", "-h"]}

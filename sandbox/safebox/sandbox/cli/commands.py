@@ -17,6 +17,9 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Record": {
         "audit tail": "Show what agents asked for and what was decided",
         "audit checkpoint": "Print the newest signed checkpoint, to be kept elsewhere",
+        "audit export": "Print every event as JSON lines",
+        "audit prove": "Prove that a record is in the signed ledger",
+        "audit check-proof": "Check such a proof with the public key alone",
         "audit verify": "Check that no record of the ledger was changed",
     },
     "Machine": {
