@@ -27,7 +27,7 @@ from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
-from safebox.firewall.recovery import recover
+from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.store.sqlite import SqliteStore
@@ -41,6 +41,8 @@ WATCH_SECONDS: Final = 2
 """How often ceilings, debts to the ledger and the far sides' health are looked at."""
 VERIFY_SECONDS: Final = 300
 """How often the whole ledger is verified in the background."""
+OWNER: Final = "the owner"
+"""Who asks over the control socket."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -103,6 +105,7 @@ class Firewall:
         )
         self._restored = self._lifecycle.restore()
         await recover(self.ledger, self._world.connectors, self.clock)
+        self._doubts = Doubts(self.ledger, self._world.connectors, self.clock)
         self.observer = ObserveServer(self.metrics, self.readiness)
         host, port = await self.observer.start(self._settings.metrics_host, self._settings.metrics_port)
         self.metrics_url = f"http://{host}:{port}/metrics"
@@ -122,8 +125,8 @@ class Firewall:
         await self.engine.stop()
         await self.observer.close()
         await self._world.close()
-        self.ledger.close()
         (self._settings.home / "firewall.json").unlink(missing_ok=True)
+        self.ledger.close()  # last: who gets its lock is the next firewall
 
     def readiness(self) -> list[str]:
         """Why no yes can be given now; nothing if one can."""
@@ -197,6 +200,7 @@ class Firewall:
             raise CallerError(f"there is no live run {run!r}", remedy="safebox ps lists them")
         for name in names:
             self.runs.tell_plain({"event": "stop", "run": name, "reason": "killed"})
+        await asyncio.gather(*(self._lifecycle.kill(name, OWNER) for name in names))
         return {"killed": names}
 
     def _status(self) -> dict[str, Any]:
@@ -263,6 +267,8 @@ class Firewall:
                 self.metrics.connector_up(name, up=await connector.healthy())
             with contextlib.suppress(LedgerUnavailable):
                 await self.ledger.pay_what_is_owed()
+                for settled in await self._doubts.ask():
+                    self.runs.tell(settled)
             self.metrics.runs("live", len(self.runs.all()))
             await asyncio.sleep(WATCH_SECONDS)
 

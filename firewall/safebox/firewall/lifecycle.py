@@ -14,7 +14,7 @@ import msgspec
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.core.action import canonical
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
-from safebox.firewall.core.record import RunEnded, RunStarted
+from safebox.firewall.core.record import RunEnded, RunKilled, RunStarted
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.evidence import Evidence
@@ -24,7 +24,7 @@ from safebox.firewall.keystore import Keystore
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.mandate_file import RunFile, load
 from safebox.firewall.recovery import view_of
-from safebox.firewall.runs import Run, Runs
+from safebox.firewall.runs import Run, RunNotLive, Runs
 from safebox.firewall.sources import read_sources
 from safebox.firewall.treasury import Treasury
 
@@ -92,7 +92,8 @@ class Lifecycle:
             if book.ended is None:
                 if book.mandate.wallet is not None:
                     self._keystore.create_for_run(run_id)
-                self._adopt(book.started)
+                run = self._adopt(book.started)
+                run.stopped = None if book.killed is None else f"killed by {book.killed.by}"
                 restored.append(run_id)
         return restored
 
@@ -100,14 +101,27 @@ class Lifecycle:
         """Serve a run's listeners.
 
         Raises:
-            RunNotLive: if there is no such run.
+            RunNotLive: if there is no such run, or it was stopped.
             ConfigError: if the listeners aren't one for each gateway.
         """
-        self._runs.find(run)
+        found = self._runs.find(run)
+        if found.stopped is not None:
+            raise RunNotLive(f"the run is {found.stopped}")
         if len(listeners) != len(PORTS):
             raise ConfigError(f"{len(listeners)} listeners were handed over, expected {len(PORTS)}")
         await self._gateways.detach(run)
         await self._gateways.attach(run, listeners)
+
+    async def kill(self, run_id: str, by: str) -> None:
+        """Record that a run was stopped, so that no other firewall takes it up again.
+
+        Raises:
+            LedgerUnavailable: if that can't be recorded; in this firewall the run acts no more all the same.
+        """
+        run = self._runs.find(run_id)
+        run.stopped = run.stopped or f"killed by {by}"
+        if run.book.killed is None:
+            await self._ledger.note(RunKilled(at_ns=self._clock.now_ns(), run=run_id, by=by))
 
     async def end(self, run_id: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         """Stop a run for good: no more calls, money swept, end recorded.
@@ -119,6 +133,7 @@ class Lifecycle:
         run.stopped = run.stopped or "over"
         await self._gateways.detach(run_id)
         swept = await self._swept(run)
+        reason = reason if run.book.killed is None else "killed"
         ended = RunEnded(at_ns=self._clock.now_ns(), run=run_id, reason=reason, exit_code=exit_code)
         await self._ledger.note(ended)
         self._runs.tell(ended)

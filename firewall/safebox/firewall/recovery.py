@@ -1,9 +1,15 @@
-"""After a crash: every action that was allowed and has no outcome is asked about in the world, and the ledger told."""
+"""Every action that was allowed and whose outcome isn't known is asked about in the world, and the ledger told.
+
+Once for all of them after a crash, and then again and again for those that stay unknown: a payment that nobody has seen
+may still be mined.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from typing import Final
 
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.document import settled_event
@@ -11,9 +17,14 @@ from safebox.firewall.core.mandate import decode_mandate
 from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import Decided, RunStarted, Settled
 from safebox.firewall.core.tools import TOOLS
-from safebox.firewall.errors import FirewallError
+from safebox.firewall.errors import SafeboxError
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.ports import Clock, Connector, RunView
+
+FIRST_PAUSE_SECONDS: Final = 1.0
+"""Until what is unknown is asked about again; doubled each time."""
+LONGEST_PAUSE_SECONDS: Final = 60.0
+"""A mail or an inference stays unknown for ever; asking about it may cost next to nothing."""
 
 
 def action_of(decided: Decided) -> Action:
@@ -53,15 +64,64 @@ async def recover(ledger: Ledger, connectors: Mapping[str, Connector], clock: Cl
     Raises:
         LedgerUnavailable: if an outcome can't be recorded; nothing was done in the world.
     """
-    found: list[Settled] = []
-    for decided in ledger.unsettled():
-        connector = connectors[TOOLS[decided.tool].connector]
-        view = view_of(ledger.book(decided.run).started)
-        try:
-            outcome = await connector.reconcile(action_of(decided), view, decided.plan)
-        except FirewallError as error:
-            outcome = Outcome(status="unknown", detail=error.cause)
-        settled = settled_event(decided, outcome, at_ns=clock.now_ns(), recovered=True)
-        await ledger.settle(settled)
-        found.append(settled)
-    return found
+    found = [await _asked(decided, ledger, connectors, clock) for decided in ledger.unsettled()]
+    return [settled for settled in found if settled is not None]
+
+
+class Doubts:
+    """Asks again about what was settled as unknown, ever more rarely.
+
+    Args:
+        ledger: says what is unknown, and is told.
+        connectors: are asked.
+        clock: dates the answers.
+    """
+
+    def __init__(self, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock) -> None:
+        self._ledger = ledger
+        self._connectors = connectors
+        self._clock = clock
+        self._next: dict[str, tuple[float, float]] = {}
+
+    async def ask(self) -> list[Settled]:
+        """Settle what has become known.
+
+        Raises:
+            LedgerUnavailable: if an outcome can't be recorded; it is owed.
+        """
+        unknown = [decided for decided in self._ledger.unsettled() if self._unknown(decided)]
+        names = {decided.action_id for decided in unknown}
+        self._next = {name: when for name, when in self._next.items() if name in names}
+        found = [
+            await _asked(decided, self._ledger, self._connectors, self._clock)
+            for decided in unknown
+            if self._due(decided.action_id)
+        ]
+        return [settled for settled in found if settled is not None]
+
+    def _unknown(self, decided: Decided) -> bool:
+        """What is open but not unknown is under way."""
+        return decided.action_id in self._ledger.book(decided.run).unknown
+
+    def _due(self, action: str) -> bool:
+        now = time.monotonic()
+        when, pause = self._next.get(action, (now, FIRST_PAUSE_SECONDS))
+        if now < when:
+            return False
+        self._next[action] = now + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
+        return True
+
+
+async def _asked(decided: Decided, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock) -> Settled | None:
+    """Ask about one action and record the answer; what is unknown still is not recorded a second time."""
+    book = ledger.book(decided.run)
+    connector = connectors[TOOLS[decided.tool].connector]
+    try:
+        outcome = await connector.reconcile(action_of(decided), view_of(book.started), decided.plan)
+    except SafeboxError as error:
+        outcome = Outcome(status="unknown", detail=error.cause)
+    if outcome.status == "unknown" and decided.action_id in book.unknown:
+        return None
+    settled = settled_event(decided, outcome, at_ns=clock.now_ns(), recovered=True)
+    await ledger.settle(settled)
+    return settled

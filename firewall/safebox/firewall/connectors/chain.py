@@ -68,7 +68,7 @@ class ChainConnector:
         try:
             match action.args:
                 case Transfer():
-                    return await self._quote_transfer(action.args, run)
+                    return await self._quote_transfer(action, action.args, run)
                 case MoveFunds():
                     return await self._quote_funding(action, action.args, run)
                 case _:
@@ -138,7 +138,7 @@ class ChainConnector:
         except NodeUnavailable as error:
             raise EffectError(f"the chain could not be asked: {error}") from error
 
-    async def _quote_transfer(self, args: Transfer, run: RunView) -> Quote:
+    async def _quote_transfer(self, action: Action, args: Transfer, run: RunView) -> Quote:
         wallet = run.mandate.wallet
         code, facts = await asyncio.gather(has_code(self._node, args.to), self._wallet(run))
         payee = payee_facts(args.to, run, is_contract=code)
@@ -155,6 +155,7 @@ class ChainConnector:
         gas = args.gas
         if gas is None:
             gas = await transfer_gas(self._node, run.address, args.to, args.amount.units, has_code=code)
+        offer = offer.marked(action.id)
         payment = self._payment(run.id, run.address, facts["nonce"], args.to, args.amount, gas, offer)
         return Quote(
             charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
@@ -168,7 +169,7 @@ class ChainConnector:
         if sender is None:
             raise CallerError("this run has no wallet")
         facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
-        nonce = await self._nonce(sender)
+        nonce, offer = await self._nonce(sender), offer.marked(action.id)
         amount = args.amount
         if amount is None:
             left = await self._node.quantity("eth_getBalance", sender, "latest") - TRANSFER_GAS * offer.most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import Final, cast
 
 from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, data, quantity
@@ -10,6 +11,8 @@ from safebox.firewall.connectors.transaction import TRANSFER_GAS
 from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.errors import CallerError
 
+MARK_WEI: Final = 2**20
+"""About a thousandth of a gwei, which no miner notices and no purse: two actions hardly ever have the same mark."""
 HEADROOM: Final = 2
 """Twice the base fee stays enough for six full blocks in a row (each raises it by an eighth, EIP-1559)."""
 
@@ -23,6 +26,16 @@ class Fees:
         self.base = base
         self.most = most
         self.tip = tip
+
+    def marked(self, action: str) -> Fees:
+        """The same offer, with a tip that differs by dust no other action has, and never above the most.
+
+        Signatures are deterministic (RFC 6979). Without the mark a payment that got lost before it was sent, and the
+        next one like it under the same nonce, were one and the same transaction, and both would count as made.
+        """
+        dust = int.from_bytes(hashlib.sha256(action.encode()).digest()[:8]) % MARK_WEI
+        tip = self.tip - dust if self.tip >= dust else min(self.tip + dust, self.most)
+        return Fees(self.base, self.most, tip)
 
 
 async def fees(node: Node, *, asked: int | None = None, tip: int | None = None, cap: int | None = None) -> Fees:

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from safebox.firewall.core.mandate import Mandate, decode_mandate
-from safebox.firewall.core.record import Charge, Decided, LedgerEvent, PolicyActivated, RunEnded, RunStarted, Settled
+from safebox.firewall.core.record import (
+    Charge,
+    Decided,
+    LedgerEvent,
+    PolicyActivated,
+    RunEnded,
+    RunKilled,
+    RunStarted,
+    Settled,
+)
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.core.windows import MINUTE, Rates, Window
 
@@ -39,18 +48,33 @@ class Line:
 class RunBook:
     """What the ledger knows of one run."""
 
-    __slots__ = ("denied", "denied_count", "ended", "keys", "lines", "mandate", "open", "rates", "settled", "started")
+    __slots__ = (
+        "denied",
+        "denied_count",
+        "ended",
+        "keys",
+        "killed",
+        "lines",
+        "mandate",
+        "open",
+        "rates",
+        "settled",
+        "started",
+        "unknown",
+    )
 
     def __init__(self, started: RunStarted) -> None:
         self.started = started
         self.mandate: Mandate = decode_mandate(bytes(started.mandate))
         self.lines = {line: Line(granted) for line, granted in self.mandate.grants().items()}
         self.open: dict[str, Decided] = {}
+        self.unknown: set[str] = set()
         self.keys: dict[str, Decided] = {}
         self.settled: dict[str, Settled] = {}
         self.rates: dict[str, Rates] = {}
         self.denied = Window(DENIALS_WINDOW)
         self.denied_count = 0
+        self.killed: RunKilled | None = None
         self.ended: RunEnded | None = None
 
     def rate(self, kind: str) -> Rates:
@@ -97,6 +121,8 @@ class Books:
                 self._settled(event)
             case RunStarted():
                 self.runs[event.run] = RunBook(event)
+            case RunKilled():
+                self.runs[event.run].killed = event
             case RunEnded():
                 self.runs[event.run].ended = event
             case PolicyActivated():
@@ -107,8 +133,8 @@ class Books:
         if event.key is not None:
             book.keys[event.key] = event
         if not event.allowed:
-            if event.answer.verdict == "deny":
-                book.denied.add(event.at_ns)
+            if event.denied:
+                book.denied.add(event.at_ns, event.probing)
                 book.denied_count += 1
             return
         book.open[event.action_id] = event
@@ -124,7 +150,9 @@ class Books:
         if decided.key is not None:
             book.settled[event.action_id] = event
         if event.status == "unknown":
+            book.unknown.add(event.action_id)
             return
+        book.unknown.discard(event.action_id)
         del book.open[event.action_id]
         _reserve(book, decided, -1)
         if decided.caller is Caller.AGENT:
@@ -143,8 +171,8 @@ class Books:
             del book.open[event.action_id]
             book.rate(event.kind).add(event.at_ns, -1)
             _reserve(book, event, -1)
-        elif event.answer.verdict == "deny":
-            book.denied.add(event.at_ns, -1)
+        elif event.denied:
+            book.denied.add(event.at_ns, -event.probing)
             book.denied_count -= 1
 
 

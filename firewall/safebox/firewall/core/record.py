@@ -64,6 +64,19 @@ class Decided(Event, frozen=True, kw_only=True, tag="decided"):
         """Whether an effect may follow."""
         return self.answer.verdict == "allow"
 
+    @property
+    def denied(self) -> bool:
+        """Whether the answer was no."""
+        return self.answer.verdict == "deny"
+
+    @property
+    def probing(self) -> int:
+        """1 for a no that counts against the run; a limit says when to ask again, and asking again is no probing.
+
+        Nor is a no without facts: something of the firewall's failed, and policy judged nothing.
+        """
+        return 0 if "retry_after_s" in self.answer.obligations or bytes(self.facts) == b"null" else 1
+
 
 class Settled(Event, frozen=True, kw_only=True, tag="settled"):
     """What became of an allowed action; `charges` is what was really taken, `refunds` what an earlier one gives back.
@@ -91,13 +104,20 @@ class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
     exit_code: int | None
 
 
+class RunKilled(Event, frozen=True, kw_only=True, tag="run_killed"):
+    """A person stopped the run: from here on nothing of it starts, also under another firewall."""
+
+    run: str
+    by: str
+
+
 class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated"):
     """From here on, decisions name this bundle."""
 
     bundle: str
 
 
-LedgerEvent = RunStarted | Decided | Settled | RunEnded | PolicyActivated
+LedgerEvent = RunStarted | Decided | Settled | RunKilled | RunEnded | PolicyActivated
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")
 _DECODER: Final[msgspec.json.Decoder[LedgerEvent]] = msgspec.json.Decoder(LedgerEvent, dec_hook=decode_amount)

@@ -106,6 +106,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "decided": _decided,
     "settled": _settled,
     "run_started": lambda event, _full: ("start", "run", clean(_agent(event)), ()),
+    "run_killed": lambda event, _full: ("stop", "run", f"killed by {clean(event.get('by', ''))}", ()),
     "run_ended": _run_ended,
     "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ()),
     "policy": _policy,

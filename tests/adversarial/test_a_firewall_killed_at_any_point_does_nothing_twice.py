@@ -1,0 +1,470 @@
+"""A firewall killed with SIGKILL at any point does nothing twice, loses nothing, and knows afterwards what it did.
+
+The firewall is a real process, the chain another one that outlives it. Between them is a wire that can hold a signed
+payment back, so that a kill falls exactly between decision and broadcast, or between broadcast and settlement.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from safebox.firewall.control_client import ControlClient
+from safebox.firewall.keystore import Keystore
+from tests.live import Answered, Chain, Home, Started, home_at, pairs, until
+from tests.live import http as ask
+from tests.real_parts import require
+
+PAYEE = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
+CENT = 10**16
+BUDGET = 150 * CENT
+TREASURY = 10**21
+CHAIN_ID = 31337
+SEND = "eth_sendRawTransaction"
+WORKERS = 3
+QUICK_SCRYPT = 2**12
+SEED = 8_675_309
+MANDATE = f"""
+[agent]
+name = "payer"
+command = ["true"]
+purpose = "Pay one payee, a cent of an ETH at a time."
+task = "Pay."
+expires = "1h"
+[wallet]
+chain = "dev"
+budget = "1.5 ETH"
+per_transfer = "0.02 ETH"
+max_fee_per_gas = "100 gwei"
+[wallet.payees]
+acme = "{PAYEE}"
+"""
+LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+
+
+class Wire:
+    """Between the firewall and its chain: passes everything on, and holds payments back when told to."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.hold: Literal["", "before", "after"] = ""
+        self.holds = threading.Event()
+        self.held: list[bytes] = []
+        self._go_on = threading.Event()
+
+    def arm(self, hold: Literal["before", "after"]) -> None:
+        """Hold the next payment, before the chain gets it or before its answer comes back."""
+        self.holds.clear()
+        self._go_on.clear()
+        self.held.clear()
+        self.hold = hold
+
+    def disarm(self) -> None:
+        """Let go of what is held, without passing it on."""
+        self.hold = ""
+        self._go_on.set()
+
+    def deliver(self) -> None:
+        """Give the chain the payments that were held back, long after whoever sent them has gone."""
+        for body in self.held:
+            self.forward(body)
+
+    def forward(self, body: bytes) -> bytes:
+        request = urllib.request.Request(self.node, body, {"Content-Type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            answer: bytes = response.read()
+        return answer
+
+    def handle(self, body: bytes) -> bytes | None:
+        """The answer to one request; None hangs up."""
+        hold = self.hold if json.loads(body)["method"] == SEND else ""
+        if hold == "before":
+            self.held.append(body)
+        answer = b"" if hold == "before" else self.forward(body)
+        if hold:
+            self.holds.set()
+            self._go_on.wait()
+            return None
+        return answer
+
+
+@contextmanager
+def wire_to(node: str) -> Generator[tuple[Wire, str]]:
+    wire = Wire(node)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            answer = wire.handle(self.rfile.read(int(self.headers["Content-Length"])))
+            if answer is None:
+                self.close_connection = True
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """The firewall was killed while it waited."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield wire, f"http://127.0.0.1:{server.server_port}"
+        finally:
+            wire.disarm()
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def standin(folder: Path, owner: str) -> Generator[str]:
+    """A chain that mines at once, in a process of the test's own."""
+    command = [sys.executable, "-m", "safebox.firewall.standins.chain", "--state", str(folder)]
+    with subprocess.Popen(
+        [*command, "--fund", f"{owner}={TREASURY}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+@contextmanager
+def anvil(owner: str) -> Generator[str]:
+    """A real node that mines twice a second, so that payments wait in its pool."""
+    command = [require("anvil"), "--port", "0", "--chain-id", str(CHAIN_ID), "--accounts", "1", "--block-time", "0.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = next(line for line in process.stdout if "Listening on" in line)
+            url = "http://" + line.split()[-1]
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            Chain(url).ask("anvil_setBalance", owner, hex(TREASURY))
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+
+
+class Rig:
+    """One run under firewalls that are killed, with listeners that outlive them."""
+
+    def __init__(self, home: Home, chain: Chain, wire: Wire, wire_url: str) -> None:
+        self.home = home
+        self.chain = chain
+        self.wire = wire
+        self.url = wire_url
+        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        self.tools = f"http://127.0.0.1:{self.listeners[0].getsockname()[1]}/v1/tools/"
+        self.run = ""
+        self.address = ""
+        self.firewall: Started | None = None
+        self.line: ControlClient | None = None
+
+    def boot(self) -> None:
+        """Start a firewall, and the run at the first time; hand it the listeners."""
+        self.firewall = self.home.serve(
+            *("--engine", "bwrap", "--chain-url", self.url, "--chain-id", str(CHAIN_ID)),
+            *("--smtp-url", "smtp://127.0.0.1:9", "--model-url", "http://127.0.0.1:9/v1"),
+        )
+        self.line = self.home.client()
+        if not self.run:
+            about = self.line.request("start", mandate=MANDATE, source="safebox.toml", folder=None, engine="none")
+            self.run, self.address = about["run"], about["address"]
+        self.line.attach(self.run, self.listeners)
+
+    def crash(self) -> None:
+        """SIGKILL."""
+        assert self.firewall is not None
+        assert self.line is not None
+        self.firewall.process.kill()
+        self.firewall.process.wait()
+        self.line.close()
+
+    def pay(self, key: str, cents: int = 1) -> Answered:
+        body = json.dumps({"to": PAYEE, "amount": f"{cents * CENT} wei"}).encode()
+        return ask(self.tools + "wallet.transfer", body, key)
+
+    def pay_until_answered(self, key: str) -> Answered:
+        """As a careful client does it: the same key again after a lost answer, and after a 503."""
+        while True:
+            with suppress(*LOST):
+                answer = self.pay(key)
+                if answer.status != 503:
+                    return answer
+
+    def pay_aside(self, key: str) -> threading.Thread:
+        """Begin a payment whose answer nobody will get."""
+
+        def begin() -> None:
+            with suppress(*LOST):
+                self.pay(key)
+
+        thread = threading.Thread(target=begin)
+        thread.start()
+        return thread
+
+    def settled(self, key: str) -> list[dict[str, Any]]:
+        """Every outcome of the action under a key."""
+        found = [outcomes for decided, outcomes in pairs(self.home.events()) if decided["key"] == key]
+        assert len(found) <= 1, f"{key} was allowed {len(found)} times"
+        return found[0] if found else []
+
+    def status_of(self, key: str) -> str:
+        outcomes = self.settled(key)
+        return str(outcomes[-1]["status"]) if outcomes else "open"
+
+    def line_of_wallet(self) -> dict[str, int]:
+        assert self.line is not None
+        (row,) = self.line.request("ps")["runs"]
+        (line,) = row["lines"]
+        return {name: int(line[name]) for name in ("granted", "spent", "reserved")}
+
+    def close(self) -> None:
+        if self.line is not None:
+            self.line.close()
+        for listener in self.listeners:
+            listener.close()
+
+
+@contextmanager
+def rig_on(node: str, folder: Path) -> Generator[Rig]:
+    require("bwrap")
+    with home_at(folder / "h") as home:
+        keys = Keystore.open(home.path / "keystore", home.path / "passphrase", scrypt_n=QUICK_SCRYPT)
+        owner = keys.owner_address
+        with (
+            standin(folder / "chain", owner) if node == "standin" else anvil(owner) as url,
+            wire_to(url) as (wire, wire_url),
+        ):
+            rig = Rig(home, Chain(url), wire, wire_url)
+            try:
+                rig.boot()
+                yield rig
+            finally:
+                rig.close()
+                home.clear()
+
+
+@pytest.fixture
+def rig(short_path: Path) -> Iterator[Rig]:
+    with rig_on("standin", short_path) as made:
+        yield made
+
+
+def check(rig: Rig) -> None:
+    """Ledger, chain and answers agree, and every payment happened once or not at all."""
+    assert "intact" in rig.home.verified()
+    mined = [each for each in rig.chain.transactions() if each["from"].lower() == rig.address.lower()]
+    events = rig.home.events()
+    done: dict[str, int] = {}
+    spent = 0
+    for decided, outcomes in pairs(events):
+        assert outcomes, f"{decided['action_id']} has no outcome"
+        final = [each for each in outcomes if each["status"] != "unknown"]
+        assert len(final) == 1, outcomes
+        assert outcomes[-1] is final[0], outcomes
+        spent += sum(int(charge["amount"]["units"]) for charge in final[0]["charges"])
+        if final[0]["status"] == "done":
+            done[final[0]["result"]["transaction_hash"]] = int(decided["action"]["args"]["amount"]["units"])
+    assert sorted(done) == sorted(each["hash"] for each in mined)
+    assert rig.chain.balance(PAYEE) == sum(done.values())
+    (funded,) = [
+        int(event["plan"]["value"]["units"])
+        for event in events
+        if event["event"] == "decided" and event["tool"] == "wallet.fund"
+    ]
+    assert funded - rig.chain.balance(rig.address) == spent
+    assert rig.line_of_wallet() == {"granted": BUDGET, "spent": spent, "reserved": 0}
+    keys = [decided["key"] for decided, _ in pairs(events)]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("node", "kills"), [("standin", 11), ("anvil", 4)])
+@pytest.mark.timeout(300)
+def test_killed_at_random_moments_it_pays_each_key_once(node: str, kills: int, short_path: Path) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - moments to kill at, repeatable
+    answers: dict[str, Answered] = {}
+    names = map("key-{}".format, itertools.count())
+    over = threading.Event()
+
+    def work(rig: Rig) -> None:
+        while not over.is_set():
+            key = next(names)
+            answers[key] = rig.pay_until_answered(key)
+
+    with rig_on(node, short_path) as rig:
+        workers = [threading.Thread(target=work, args=(rig,)) for _ in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        try:
+            for _ in range(kills):
+                enough = len(answers) + 3
+                until(partial(_has, answers, enough), lambda: f"nothing is answered: {answers}")
+                time.sleep(chance.uniform(0, 0.25))
+                line = rig.line_of_wallet()
+                assert line["spent"] + line["reserved"] <= BUDGET
+                rig.crash()
+                rig.boot()
+        finally:
+            over.set()
+        for worker in workers:
+            worker.join(60)
+        until(lambda: rig.line_of_wallet()["reserved"] == 0, lambda: str(rig.line_of_wallet()))
+        check(rig)
+        for key, answer in answers.items():
+            same_again(rig, key, answer)
+        check(rig)
+        recovered = [event for event in rig.home.events("settled") if event["recovered"]]
+        print(f"{node}: {len(answers)} keys, {len(recovered)} outcomes found after a crash")
+
+
+def _has(answers: dict[str, Answered], count: int) -> bool:
+    return len(answers) >= count
+
+
+def same_again(rig: Rig, key: str, answer: Answered) -> None:
+    """A key that was answered is answered the same, and one whose outcome wasn't known then is known now."""
+    again = rig.pay(key)
+    if answer.status == 504:
+        assert again.status in (200, 502), (answer, again)
+    else:
+        assert answer.status in (200, 502, 403, 429), answer
+        assert (again.status, again.document) == (answer.status, answer.document)
+
+
+def test_killed_between_decision_and_broadcast_it_never_pays_and_says_so(rig: Rig) -> None:
+    rig.wire.arm("before")
+    client = rig.pay_aside("lost")
+    assert rig.wire.holds.wait(30)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    rig.boot()
+    assert rig.status_of("lost") == "unknown"
+    assert rig.settled("lost")[0]["recovered"]
+    assert rig.line_of_wallet()["reserved"] > CENT
+    assert rig.pay("lost").status == 504
+    assert rig.chain.balance(PAYEE) == 0
+    assert rig.pay("next").status == 200  # with the nonce the lost one would have used
+    until(lambda: rig.status_of("lost") == "failed", lambda: rig.settled("lost"))
+    assert rig.pay("lost").code == "firewall.effect_failed"
+    assert rig.chain.balance(PAYEE) == CENT
+    check(rig)
+
+
+def test_killed_between_broadcast_and_settlement_it_finds_the_payment_and_pays_no_second_one(rig: Rig) -> None:
+    rig.wire.arm("after")
+    client = rig.pay_aside("sent")
+    assert rig.wire.holds.wait(30)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    rig.boot()
+    assert [(each["status"], each["recovered"]) for each in rig.settled("sent")] == [("done", True)]
+    answer = rig.pay("sent")
+    assert answer.status == 200
+    assert answer.document["result"]["transaction_hash"] == rig.settled("sent")[0]["result"]["transaction_hash"]
+    assert rig.chain.balance(PAYEE) == CENT
+    check(rig)
+
+
+def test_a_payment_that_reaches_the_chain_after_the_restart_is_found_and_counted_once(rig: Rig) -> None:
+    rig.wire.arm("before")
+    client = rig.pay_aside("late")
+    assert rig.wire.holds.wait(30)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    rig.boot()
+    assert rig.pay("late").status == 504
+    rig.wire.deliver()
+    until(lambda: rig.status_of("late") == "done", lambda: rig.settled("late"))
+    assert rig.pay("late").status == 200
+    assert rig.pay("next").status == 200
+    assert rig.chain.balance(PAYEE) == 2 * CENT
+    check(rig)
+
+
+def test_two_payments_of_one_nonce_are_never_both_made(rig: Rig) -> None:
+    rig.wire.arm("before")
+    client = rig.pay_aside("first")
+    assert rig.wire.holds.wait(30)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    rig.boot()
+    rig.wire.arm("before")
+    other = rig.pay_aside("second")  # planned with the same nonce
+    assert rig.wire.holds.wait(30)
+    second = list(rig.wire.held)
+    rig.crash()
+    rig.wire.disarm()
+    other.join()
+    rig.boot()
+    assert rig.line_of_wallet()["reserved"] > 2 * CENT
+    for body in second:
+        rig.wire.forward(body)
+    until(lambda: rig.status_of("second") == "done", lambda: rig.settled("second"))
+    until(lambda: rig.status_of("first") == "failed", lambda: rig.settled("first"))
+    assert [rig.pay(key).status for key in ("first", "second")] == [502, 200]
+    assert rig.chain.balance(PAYEE) == CENT
+    check(rig)
+
+
+def test_killed_while_the_chain_stands_still_it_has_decided_and_done_nothing(rig: Rig) -> None:
+    assert rig.pay("before").status == 200
+    reads = threading.Event()
+    passed = rig.wire.forward
+
+    def stand_still(body: bytes) -> bytes:
+        reads.set()
+        rig.wire.holds.wait()
+        return passed(body)
+
+    rig.wire.holds.clear()
+    rig.wire.forward = stand_still  # type: ignore[method-assign]
+    client = rig.pay_aside("stalled")
+    assert reads.wait(30)
+    rig.crash()
+    rig.wire.forward = passed  # type: ignore[method-assign]
+    rig.wire.holds.set()
+    client.join()
+    rig.boot()
+    assert rig.settled("stalled") == []
+    assert rig.pay("stalled").status == 200
+    assert rig.chain.balance(PAYEE) == 2 * CENT
+    check(rig)
