@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from safebox.firewall.control_client import ControlClient
 from safebox.firewall.errors import ConfigError, FirewallError, SafeboxError
+from safebox.firewall.mandate_file import load
 from safebox.firewall.settings import Settings
 from safebox.sandbox import service
 from safebox.sandbox.engines import Sandbox, SandboxEngine
@@ -80,6 +83,7 @@ class Launcher:
         self._limits = limits or Limits()
         self._stop: str | None = None
         self._over = threading.Event()
+        self._lines = ExitStack()  # to the firewalls of this run; the run ends when the last one's hangs up
 
     def run(self, folder: Path, command: Sequence[str] | None = None) -> Ended:
         """Run the agent in `folder` under its `safebox.toml`, or another command under the same mandate.
@@ -89,7 +93,8 @@ class Launcher:
         """
         text = read_mandate(folder)
         control, _ = service.ensure(self._settings, self._arguments)
-        with control:
+        with self._lines:
+            self._lines.enter_context(control)
             feed = self._follow()
             about = control.request(
                 "start",
@@ -144,7 +149,7 @@ class Launcher:
         """Start the firewall again under the running agent."""
         self._watcher.trouble("the firewall is gone; starting it again")
         try:
-            control, _ = service.ensure(self._settings, self._arguments)
+            control = self._lines.enter_context(service.ensure(self._settings, self._arguments)[0])
             feed = self._follow()
             control.attach(run, sandbox.listeners)
         except SafeboxError:
@@ -182,17 +187,19 @@ class Launcher:
 
 
 def read_mandate(folder: Path) -> str:
-    """The text of the folder's mandate.
+    """The text of the folder's mandate, seen to be one before anything is built or started for it.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is none, or it is wrong.
     """
     path = folder / MANDATE_NAME
     try:
-        return path.read_bytes().decode()
+        text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8", remedy="save it as UTF-8 text") from error
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read: {error.strerror}", remedy="name a folder with a safebox.toml, or run safebox init"
         ) from error
+    load(text, now=datetime.now(UTC), source=str(path))
+    return text

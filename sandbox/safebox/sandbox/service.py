@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -52,13 +54,55 @@ def ensure(settings: Settings, arguments: Sequence[str]) -> tuple[ControlClient,
     if found is not None:
         return found, False
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _alone(settings.home):
+        found = _after_the_last(settings)
+        return (found, False) if found is not None else (_started(settings, arguments), True)
+
+
+@contextmanager
+def _alone(home: Path) -> Generator[None]:
+    """One launcher at a time starts a firewall; the kernel lets go of the lock when its holder dies."""
+    handle = os.open(home / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _after_the_last(settings: Settings) -> ControlClient | None:
+    """A connection if another launcher was faster; None once no firewall holds the ledger, which one that ends does."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = connect(settings)
+        if found is not None or not _is_held(settings.ledger.with_suffix(".lock")):
+            return found
+        time.sleep(LOOK_SECONDS)
+    return None
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _started(settings: Settings, arguments: Sequence[str]) -> ControlClient:
     log = settings.home / "firewall.log"
     process = start(log, ["serve", "--until-idle", *arguments])
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         found = connect(settings)
         if found is not None:
-            return found, True
+            return found
         if process.poll() is not None:
             break
         time.sleep(LOOK_SECONDS)
