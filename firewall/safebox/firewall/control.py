@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from safebox.firewall.control_wire import ControlError, closed, receive, send
 from safebox.firewall.errors import SafeboxError
 
@@ -101,7 +103,7 @@ class ControlServer:
                 answer = self._answer(op, fields, sockets)
                 if op in ("start", "attach"):
                     started.append(str(answer.get("run", "")))
-                send(connection, answer)
+                send(connection, answer, encode=msgspec.json.encode)
         self._held.discard(connection)
         with contextlib.suppress(ControlError):
             self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
@@ -134,7 +136,7 @@ class ControlServer:
             send(connection, {"following": run})
             while not feed.full():
                 try:
-                    send(connection, feed.get(timeout=FEED_SECONDS))
+                    send(connection, feed.get(timeout=FEED_SECONDS), encode=msgspec.json.encode)
                 except queue.Empty:
                     if closed(connection):
                         return

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from safebox.firewall.core.price import ImagePrice, ModelPrice
+if TYPE_CHECKING:
+    from safebox.firewall.core.price import ImagePrice, ModelPrice
 
 OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""
-STANDIN_PRICE: Final = ModelPrice(input=150, output=600)
-"""What the stand-in model is charged at, micro-USD per 1,000 tokens: a small hosted model's order of magnitude."""
-IMAGE_PRICES: Final = {"safebox/base": ImagePrice(per_minute=10_000)}
-"""The price list of the local provider, in micro-USD: a cent a minute, a small cloud machine's order of magnitude."""
 
 
 def state_folder() -> Path:
@@ -27,12 +23,14 @@ def state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "safebox"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
 
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
     `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
-    An image or model without a price can't be bought, except that the stand-in model costs `STANDIN_PRICE`.
+    `prices` of None is the local provider's own list, `core.price.IMAGE_PRICES`. An image or model without a price
+    can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
     """
 
     home: Path
@@ -43,8 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mail_from: str = "agent@safebox.invalid"
     model_url: str | None = None
     model_key: str | None = None
-    prices: dict[str, ImagePrice] = msgspec.field(default_factory=lambda: dict(IMAGE_PRICES))
-    model_prices: dict[str, ModelPrice] = {}
+    prices: dict[str, ImagePrice] | None = None
+    model_prices: dict[str, ModelPrice] = field(default_factory=dict[str, "ModelPrice"])
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     until_idle: bool = False

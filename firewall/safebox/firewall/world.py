@@ -11,9 +11,10 @@ from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvide
 from safebox.firewall.connectors.inference import InferenceConnector
 from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
+from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import Connector, RunView
-from safebox.firewall.settings import OWNER_FUNDS_WEI, STANDIN_PRICE, Settings
+from safebox.firewall.settings import OWNER_FUNDS_WEI, Settings
 from safebox.firewall.standins.child import Name, StandIn
 
 
@@ -64,7 +65,8 @@ class World:
         finally:
             os.close(log)
         chain = ChainConnector(chain_url, chain_id, keystore)
-        compute = ComputeConnector(provider, settings.prices, LeaseBook(settings.home / "leases"))
+        prices = IMAGE_PRICES if settings.prices is None else settings.prices
+        compute = ComputeConnector(provider, prices, LeaseBook(settings.home / "leases"))
         connectors: dict[str, Connector] = {
             "chain": chain,
             "mail": MailConnector(smtp_url, settings.mail_from, inbox_of),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -26,3 +26,9 @@ class ImagePrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def cost(self, minutes: int) -> int:
         """Micro-USD for so many minutes."""
         return max(self.minimum, self.per_minute * minutes)
+
+
+STANDIN_PRICE: Final = ModelPrice(input=150, output=600)
+"""What the stand-in model is charged at, micro-USD per 1,000 tokens: a small hosted model's order of magnitude."""
+IMAGE_PRICES: Final = {"safebox/base": ImagePrice(per_minute=10_000)}
+"""The price list of the local provider, in micro-USD: a cent a minute, a small cloud machine's order of magnitude."""

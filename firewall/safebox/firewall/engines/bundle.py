@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn, cast
 
 import msgspec
 
+from safebox.firewall.engines.pack import pack_folder as pack_folder  # noqa: PLC0414 - where most look for it
 from safebox.firewall.errors import PolicyUnavailable
 
 FILE_BYTES_MAX: Final = 1_048_576
@@ -66,19 +67,6 @@ def decode_bundle(raw: bytes) -> Bundle:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyUnavailable(f"not a policy bundle: {error}", kind="broken") from error
     return _seal([Module(name, text) for name, text in listing.modules], listing.data)
-
-
-def pack_folder() -> Path:
-    """Find the pack: beside the installed package, else in the checkout, never in the current directory.
-
-    Raises:
-        PolicyUnavailable: if it is in neither place.
-    """
-    package = Path(__file__).resolve().parents[2]
-    for folder in (package / "policies", package.parents[1] / "policies"):
-        if (folder / "safebox" / "main").is_dir():
-            return folder
-    raise PolicyUnavailable("no policy pack is installed", kind="missing", remedy="reinstall safebox-firewall")
 
 
 def load_bundle(folders: Sequence[Path], *, tests: bool = False) -> Bundle:

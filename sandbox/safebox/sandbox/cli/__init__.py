@@ -10,6 +10,20 @@ def main() -> None:
 
         sys.stdout.write(help_page(colour=wants_colour(sys.stdout)))
         return
+    from safebox.sandbox.cli.ending import status_of
+
+    sys.exit(status_of(_command))
+
+
+def _command() -> int:
+    if sys.argv[1:2] == ["run"]:
+        from safebox.sandbox.cli.quick import read
+
+        asked = read(sys.argv[2:])
+        if asked is not None:
+            from safebox.sandbox.cli.session import run_to_end
+
+            return run_to_end(asked.setup, asked.folder, asked.command, as_json=asked.as_json)
     from safebox.sandbox.cli.application import run_command
 
-    sys.exit(run_command())
+    return run_command()

@@ -12,7 +12,8 @@ import typer
 
 from safebox.sandbox.cli.console import is_rich, print_table, say
 from safebox.sandbox.cli.exit import CHECK_FAILED
-from safebox.sandbox.cli.setup import EngineOption, Setup
+from safebox.sandbox.cli.options import EngineOption
+from safebox.sandbox.cli.setup import Setup
 
 if TYPE_CHECKING:
     from safebox.sandbox.demo import Chain, Check, Customer, Story
@@ -47,7 +48,7 @@ def demo(
 
 def _one(setup: Setup, folder: Path, chain: Chain, customer: Customer) -> None:
     from safebox.sandbox.cli.display import RunDisplay
-    from safebox.sandbox.cli.run import run_agent
+    from safebox.sandbox.cli.session import run_agent
 
     say(f"\n━━ {folder.name} ━━\n" if is_rich() else f"\n== {folder.name} ==\n", style="bold")
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from safebox.sandbox.cli.setup import (
+from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
     EngineOption,
@@ -22,8 +22,8 @@ from safebox.sandbox.cli.setup import (
     PoliciesOption,
     PriceOption,
     SenderOption,
-    Setup,
 )
+from safebox.sandbox.cli.setup import Setup
 
 
 def serve(

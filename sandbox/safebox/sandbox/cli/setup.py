@@ -1,13 +1,11 @@
-"""How a firewall is set up from the command line: one set of options for `serve`, `run` and `demo`."""
+"""How a firewall is set up from the command line. The options that say it are in `options.py`."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
+from typing import TYPE_CHECKING, Final
 
 from safebox.firewall.errors import ConfigError
 
@@ -16,36 +14,6 @@ if TYPE_CHECKING:
     from safebox.firewall.settings import Settings
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
-
-PoliciesOption = Annotated[
-    list[Path] | None, typer.Option("--policies", metavar="DIR", help="Policies to judge by, instead of the pack.")
-]
-PlaybooksOption = Annotated[
-    list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
-]
-ChainOption = Annotated[
-    str | None, typer.Option("--chain-url", metavar="URL", help="An Ethereum node; else a stand-in.")
-]
-ChainIdOption = Annotated[int | None, typer.Option("--chain-id", metavar="N", help="The only chain ever signed for.")]
-MailOption = Annotated[str | None, typer.Option("--smtp-url", metavar="URL", help="A mail relay; else a local sink.")]
-SenderOption = Annotated[str, typer.Option("--mail-from", metavar="ADDRESS", help="Whom mail comes from.")]
-ModelOption = Annotated[
-    str | None, typer.Option("--model-url", metavar="URL", help="An OpenAI-compatible model; else a scripted stand-in.")
-]
-PriceOption = Annotated[
-    list[str] | None,
-    typer.Option("--model-price", metavar="MODEL=IN,OUT", help="A model's price in micro-USD per 1,000 tokens."),
-]
-MetricsOption = Annotated[int, typer.Option("--metrics-port", metavar="PORT", help="Where /metrics is; 0 takes any.")]
-EngineOption = Annotated[
-    str | None, typer.Option("--engine", metavar="NAME", help="docker or bwrap; else what is there.")
-]
-
-
-FundOption = Annotated[
-    list[str] | None,
-    typer.Option("--fund", metavar="ADDRESS=WEI", help="What somebody owns on the stand-in chain at its first start."),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +27,7 @@ class Setup:
     smtp_url: str | None = None
     mail_from: str = "agent@safebox.invalid"
     model_url: str | None = None
-    model_prices: tuple[str, ...] = field(default=())
+    model_prices: tuple[str, ...] = ()
     metrics_port: int = 0
     engine: str | None = None
     funds: tuple[str, ...] = ()
@@ -87,7 +55,7 @@ class Setup:
         Raises:
             ConfigError: if a price is malformed.
         """
-        from safebox.firewall.engines.bundle import pack_folder
+        from safebox.firewall.engines.pack import pack_folder
         from safebox.firewall.settings import Settings, state_folder
 
         key = os.environ.get("OPENAI_API_KEY") or None

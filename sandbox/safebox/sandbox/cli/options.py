@@ -1,0 +1,36 @@
+"""The options that set up a firewall: one set for `serve`, `run` and `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PoliciesOption = Annotated[
+    list[Path] | None, typer.Option("--policies", metavar="DIR", help="Policies to judge by, instead of the pack.")
+]
+PlaybooksOption = Annotated[
+    list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
+]
+ChainOption = Annotated[
+    str | None, typer.Option("--chain-url", metavar="URL", help="An Ethereum node; else a stand-in.")
+]
+ChainIdOption = Annotated[int | None, typer.Option("--chain-id", metavar="N", help="The only chain ever signed for.")]
+MailOption = Annotated[str | None, typer.Option("--smtp-url", metavar="URL", help="A mail relay; else a local sink.")]
+SenderOption = Annotated[str, typer.Option("--mail-from", metavar="ADDRESS", help="Whom mail comes from.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model-url", metavar="URL", help="An OpenAI-compatible model; else a scripted stand-in.")
+]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option("--model-price", metavar="MODEL=IN,OUT", help="A model's price in micro-USD per 1,000 tokens."),
+]
+MetricsOption = Annotated[int, typer.Option("--metrics-port", metavar="PORT", help="Where /metrics is; 0 takes any.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", metavar="NAME", help="docker or bwrap; else what is there.")
+]
+FundOption = Annotated[
+    list[str] | None,
+    typer.Option("--fund", metavar="ADDRESS=WEI", help="What somebody owns on the stand-in chain at its first start."),
+]

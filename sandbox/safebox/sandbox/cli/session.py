@@ -1,0 +1,160 @@
+"""One run as a person sees it: the sandbox and the firewall found, the agent shown, its output kept, its end told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from safebox.firewall.errors import ConfigError
+
+if TYPE_CHECKING:
+    from safebox.firewall.settings import Settings
+    from safebox.sandbox.cli.display import RunDisplay
+    from safebox.sandbox.cli.setup import Setup
+    from safebox.sandbox.engines import SandboxEngine
+    from safebox.sandbox.launcher import Ended
+
+Watch = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
+"""Is told of a run (the answer to its start) and of one event of it."""
+NOT_BY_ITSELF = 1
+"""Exit status when the sandbox ended the agent and its own status says nothing."""
+
+
+def run_to_end(setup: Setup, folder: Path, command: list[str] | None, *, as_json: bool) -> int:
+    """Run and show one agent; return the exit status of `safebox run`, the agent's own.
+
+    Raises:
+        SafeboxError: if it can't be started.
+    """
+    from safebox.sandbox.cli.display import RunDisplay
+
+    if not setup.playbooks:
+        setup = replace(setup, playbooks=(folder.resolve().parent,))  # where NAME/playbook.toml is looked up
+    ended = run_agent(setup, folder, command, RunDisplay(as_json=as_json))
+    return ended.exit.code if ended.exit.reason == "exited" else ended.exit.code or NOT_BY_ITSELF
+
+
+def run_agent(
+    setup: Setup,
+    folder: Path,
+    command: list[str] | None,
+    display: RunDisplay,
+    *,
+    watch: Watch = lambda _about, _event: None,
+) -> Ended:
+    """Run one agent and show it; builds the base image first if it isn't there. `watch` is shown each event, too.
+
+    Raises:
+        SafeboxError: if it can't be started.
+    """
+    from safebox.sandbox.engines import choose_engine
+    from safebox.sandbox.launcher import Launcher, read_mandate
+
+    read_mandate(folder)
+    engine = choose_engine(setup.engine)
+    ensure_image(engine)
+    engine.reap()
+    settings = setup.settings()
+    watcher = Screen(display, settings, engine, watch)
+    try:
+        ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
+    finally:
+        watcher.close()
+    headings, rows, text = closing(ended)
+    display.closing(headings, rows, text=text)
+    return ended
+
+
+def ensure_image(engine: SandboxEngine) -> None:
+    """Build the base image the first time, saying so.
+
+    Raises:
+        SandboxError: if it can't be built.
+    """
+    from safebox.sandbox.image import BASE_IMAGE, build
+
+    if engine.image_digest(BASE_IMAGE) is None:
+        sys.stderr.write(f"building {BASE_IMAGE} for {engine.name}, once\n")
+        build(engine, progress=lambda text: sys.stderr.write(f"  {text}\n"))  # type: ignore[arg-type]
+
+
+class Screen:
+    """A launcher's watcher that shows the run and keeps what its agent wrote in `runs/RUN/agent.log`."""
+
+    def __init__(
+        self,
+        display: RunDisplay,
+        settings: Settings,
+        engine: SandboxEngine,
+        watch: Watch,
+    ) -> None:
+        self._display = display
+        self._settings = settings
+        self._engine = engine
+        self._watch = watch
+        self._about: Mapping[str, Any] = {}
+        self._log: IO[bytes] | None = None
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        """Say what runs where, and what each part of its world is."""
+        self._about = about
+        folder = self._settings.home / "runs" / str(about["run"])
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._log = (folder / "agent.log").open("ab", buffering=0)
+        except OSError as error:
+            raise ConfigError(f"{folder} can't be written: {error.strerror}", remedy="free space, or chmod") from error
+        rows = [
+            ("run", str(about["run"])),
+            ("agent", str(about["agent"])),
+            ("sandbox", self._engine.name),
+            *(("", f"not isolated: {text}") for text in self._engine.not_isolated()),
+            *self._settings.parts().items(),
+        ]
+        if about.get("address"):
+            rows.append(("wallet", str(about["address"])))
+        self._display.header(rows)
+
+    def action(self, event: dict[str, Any]) -> None:
+        """Show one event of the ledger."""
+        self._display.action(event)
+        if self._about:
+            self._watch(self._about, event)
+
+    def output(self, data: bytes) -> None:
+        """Show and keep what the agent wrote."""
+        if self._log is not None:
+            self._log.write(data)
+        self._display.output(data)
+
+    def trouble(self, text: str) -> None:
+        """Say what is wrong with the firewall."""
+        sys.stderr.write(f"safebox: {text}\n")
+
+    def close(self) -> None:
+        """Let go of the log."""
+        if self._log is not None:
+            self._log.close()
+
+
+def closing(ended: Ended) -> tuple[tuple[str, ...], list[tuple[str, str, str, str]], str]:
+    """The table of budgets and the last line of a run."""
+    from safebox.firewall.core.money import format_units
+
+    rows = [
+        (
+            str(line["rail"]),
+            format_units(int(line["granted"]), str(line["asset"])),
+            format_units(int(line["spent"]), str(line["asset"])),
+            format_units(int(line["reserved"]), str(line["asset"])),
+        )
+        for line in ended.summary.get("lines", ())
+    ]
+    detail = f" ({ended.exit.detail})" if ended.exit.detail else ""
+    text = f"{ended.about['agent']} ended: {ended.exit.reason}, status {ended.exit.code}{detail}"
+    if ended.summary.get("swept") not in (None, "nothing"):
+        text += f"; wallet swept to its owner: {ended.summary['swept']}"
+    return ("budget", "granted", "spent", "reserved"), rows, text
