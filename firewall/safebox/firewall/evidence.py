@@ -28,31 +28,31 @@ class Evidence:
         self._corpus = Corpus.build(sources)
         self._secrets = KnownSecrets.build(secrets)
         self._given = Accumulator()
-        self._judged: dict[str, frozenset[int]] = {}
 
-    def judge(self, action: Action) -> dict[str, Any] | None:
-        """`facts.self_overlap` for an action; None if nothing goes out. Counts what went there before."""
+    def judge(self, action: Action) -> tuple[dict[str, Any] | None, frozenset[int]]:
+        """`facts.self_overlap` for an action, counting what went there before, and its pieces of the run for `sent`.
+
+        None if nothing goes out. Remembers nothing.
+        """
         payload = outgoing(action.args)
         if payload is None:
-            return None
+            return None, frozenset()
         unwrapped = unwrap(payload)
         overlap = measure_layers(self._corpus, unwrapped)
-        self._judged[action.id] = overlap.fingerprints
         matched = max(self._given.would_be(place, overlap.fingerprints) for place in destinations(action.args))
-        return {
+        facts: dict[str, Any] = {
             "matched": matched,
             "share_bp": overlap.share_bp,
             "source": overlap.source,
             "secrets": list(find_secrets(unwrapped, self._secrets, _wordlist())),
             "truncated": overlap.truncated,
         }
+        return facts, overlap.fingerprints
 
-    def settle(self, action: Action, *, sent: bool) -> None:
-        """Remember what was judged as sent, or forget it."""
-        fingerprints = self._judged.pop(action.id, None)
-        if fingerprints and sent:
-            for place in destinations(action.args):
-                self._given.add(place, fingerprints)
+    def sent(self, action: Action, pieces: frozenset[int]) -> None:
+        """Remember the pieces of an allowed action, before the next one for the same place is judged."""
+        for place in destinations(action.args) if pieces else ():
+            self._given.add(place, pieces)
 
 
 def destinations(args: Any) -> tuple[str, ...]:

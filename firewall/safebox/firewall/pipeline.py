@@ -118,13 +118,14 @@ class Pipeline:
                 quote = await self._connectors[tool.connector].quote(action, run.view)
         except TimeoutError as error:
             raise FactsUnavailable("the cost could not be learned in time") from error
+        overlap, pieces = run.evidence.judge(action)
         facts = build_facts(
             action,
             run.book,
             address=run.view.address,
             charges=quote.charges,
             learned=quote.facts,
-            self_overlap=run.evidence.judge(action),
+            self_overlap=overlap,
         )
         shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
         answer = await self._engine.decide(policy_input(shown, run.policy_view, run.policy_mandate, known))  # 4 decide
@@ -134,6 +135,8 @@ class Pipeline:
         decided = decided_event(
             action, answer, self._clock.new_id("dec"), self._engine.bundle, quote.charges, quote.plan, shown, known
         )
+        if decided.allowed:
+            run.evidence.sent(action, pieces)
         return decided, self._ledger.reserve(decided)  # 5 record
 
     async def _carry_out(
@@ -142,7 +145,6 @@ class Pipeline:
         await durable
         self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, self._age(action))
         self._runs.tell(decided)
-        run.evidence.settle(action, sent=decided.allowed)
         if not decided.allowed:  # 6 hold
             return refused(decided)
         outcome = Outcome(status="unknown", detail="the effect was cut off")
