@@ -11,6 +11,7 @@ import contextlib
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -27,6 +28,8 @@ FEED_MAX: Final = 10_000
 
 FEED_SECONDS: Final = 1
 """How often a silent feed looks whether anybody still listens."""
+PAUSE_SECONDS: Final = 0.1
+"""Until the next try when no connection can be accepted: without descriptors left, the kill switch must come back."""
 
 
 class Operations(Protocol):
@@ -65,6 +68,7 @@ class ControlServer:
         self._loop = loop
         self._path = path
         self._held: set[socket.socket] = set()
+        self._closed = False
         self._socket = _listen(path)
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
@@ -76,6 +80,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Stop listening."""
+        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -86,33 +91,46 @@ class ControlServer:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                return
+                if self._closed:
+                    return
+                time.sleep(PAUSE_SECONDS)
+                continue
             threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         started: list[str] = []
-        with contextlib.closing(connection), contextlib.suppress(ControlError):
-            while (message := receive(connection)) is not None:
-                fields, sockets = message
-                if fields.get("op") == "follow":
-                    self._follow(connection, fields.get("run"))
-                    break
-                op = str(fields.pop("op", ""))
-                if op == "hold":
-                    self._held.add(connection)
-                answer = self._answer(op, fields, sockets)
-                if op in ("start", "attach"):
-                    started.append(str(answer.get("run", "")))
-                send(connection, answer, encode=msgspec.json.encode)
-        self._held.discard(connection)
-        with contextlib.suppress(ControlError):
-            self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
+        try:
+            with contextlib.closing(connection), contextlib.suppress(ControlError):
+                self._converse(connection, started)
+        finally:
+            self._held.discard(connection)
+            with contextlib.suppress(ControlError):
+                self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
+
+    def _converse(self, connection: socket.socket, started: list[str]) -> None:
+        while (message := receive(connection)) is not None:
+            fields, sockets = message
+            op = str(fields.pop("op", ""))
+            if op == "follow":
+                _close(sockets)
+                self._follow(connection, fields.get("run"))
+                return
+            if op == "hold":
+                self._held.add(connection)
+            answer = self._answer(op, fields, sockets)
+            if op != "attach" or "error" in answer:
+                _close(sockets)
+            if op in ("start", "attach"):
+                started.append(str(answer.get("run", "")))
+            send(connection, answer, encode=msgspec.json.encode)
 
     def _answer(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         if op == "kill":
             self._operations.stop_now(fields.get("run"), "the owner")
         try:
             return self._await(self._operations.operate(op, fields, sockets)) or {}
+        except KeyError as error:
+            return {"error": {"code": "request.invalid", "cause": f"{op} needs {error}", "remedy": ""}}
         except SafeboxError as error:
             return {"error": {"code": error.code, "cause": error.cause, "remedy": error.remedy}}
 
@@ -141,15 +159,23 @@ class ControlServer:
                     if closed(connection):
                         return
         finally:
-            self._loop.call_soon_threadsafe(end)
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody watches any more
+                self._loop.call_soon_threadsafe(end)
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    """Let go of sockets that nobody took over."""
+    for item in sockets:
+        with contextlib.suppress(OSError):
+            item.close()
 
 
 def _listen(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
         if probe.connect_ex(str(path)) == 0:
             raise ControlError(f"another firewall answers at {path}", remedy="use it, or stop it first")
     path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     path.chmod(0o600)
     listener.listen(BACKLOG)

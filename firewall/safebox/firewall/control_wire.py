@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import socket
 import struct
@@ -66,9 +67,9 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[socket.sock
         header, handles, _, _ = socket.recv_fds(connection, _HEADER.size, SOCKETS_MAX)
     except OSError as error:
         raise ControlError(f"the control socket is gone: {error}") from error
-    sockets = [socket.socket(fileno=handle) for handle in handles]
     if not header:
         return None
+    sockets = _adopt(handles)
     try:
         (length,) = _HEADER.unpack(header + _exactly(connection, _HEADER.size - len(header)))
         return _decoded(_exactly(connection, length)), sockets
@@ -84,6 +85,25 @@ def _decoded(body: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ControlError("not an object")
     return cast("dict[str, Any]", message)
+
+
+def _adopt(handles: Sequence[int]) -> list[socket.socket]:
+    """Make sockets of the handles that came with a message, or close them all.
+
+    Raises:
+        ControlError: if one is no socket.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for handle in handles:
+            sockets.append(socket.socket(fileno=handle))
+    except OSError as error:
+        for item in sockets:
+            item.close()
+        for handle in handles[len(sockets) :]:
+            os.close(handle)
+        raise ControlError(f"what was handed over is no socket: {error}") from error
+    return sockets
 
 
 def closed(connection: socket.socket) -> bool:
