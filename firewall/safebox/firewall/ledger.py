@@ -84,14 +84,19 @@ class Ledger:
         Raises (from the awaitable):
             OutcomeUnrecorded: if it isn't durable; it is owed, and its reservation stands.
         """
-        events, self._owed = [*self._owed, event], []
-        return self._settled(events, self._store.append([encode_event(event) for event in events]))
+        return asyncio.shield(self._begin(event))  # whoever stops waiting: what is on disk counts in the books
 
     def settle_soon(self, event: Settled) -> None:
         """Record the outcome of something that changed nothing outside, without anybody waiting for the disk."""
-        task = asyncio.ensure_future(self.settle(event))
+        self._begin(event)
+
+    def _begin(self, event: Settled) -> asyncio.Future[None]:
+        events, self._owed = [*self._owed, event], []
+        appended = self._store.append([encode_event(event) for event in events])
+        task = asyncio.ensure_future(self._settled(events, appended))
         self._soon.add(task)
         task.add_done_callback(self._seen)
+        return task
 
     async def pay_what_is_owed(self) -> None:
         """Try again to record outcomes that could not be recorded.
