@@ -59,6 +59,11 @@ class Settings:
         return self.home / "control.sock"
 
     @property
+    def pool(self) -> Path:
+        """The socket of the pool of ready sandboxes."""
+        return self.home / "pool.sock"
+
+    @property
     def mail(self) -> Path:
         """The stand-in relay's Maildir."""
         return self.home / "mail"

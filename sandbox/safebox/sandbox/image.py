@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from safebox.sandbox.errors import SandboxError
+from safebox.sandbox.spec import BASE_IMAGE as BASE_IMAGE  # noqa: PLC0414 - where most look for it
 from safebox.sandbox.tree import Progress, ingredients, make_tree
 
-BASE_IMAGE = "safebox/base"
 IMAGE_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 """What every program in an image made here finds set."""
 HOST = "host"

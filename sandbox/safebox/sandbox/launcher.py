@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from safebox.firewall.control_client import ControlClient
+from safebox.firewall.control_wire import ControlError
 from safebox.firewall.errors import ConfigError, FirewallError, SafeboxError
-from safebox.firewall.mandate_file import load
 from safebox.firewall.settings import Settings
 from safebox.sandbox import service
+from safebox.sandbox.aside import Aside
 from safebox.sandbox.engines import Sandbox, SandboxEngine
 from safebox.sandbox.spec import Exit, Limits, SandboxSpec
 
@@ -92,32 +92,45 @@ class Launcher:
             SafeboxError: if it can't be started; nothing is left behind.
         """
         text = read_mandate(folder)
-        control, _ = service.ensure(self._settings, self._arguments)
         with self._lines:
-            self._lines.enter_context(control)
+            control = self._lines.enter_context(self._firewall(text, folder))
             feed = self._follow()
-            about = control.request(
-                "start",
-                mandate=text,
-                source=str(folder / MANDATE_NAME),
-                folder=str(folder.resolve()),
-                engine=self._engine.name,
-            )
+            about = self._begin(control, text, folder)
             run = str(about["run"])
             threading.Thread(target=self._show, args=(feed, run), name="feed", daemon=True).start()
             try:
-                exit_ = self._sandboxed(control, about, folder, command)
+                return self._sandboxed(control, about, folder, command)
             except SafeboxError:
                 self._finish(run, "failed_to_start", None)
                 raise
             except KeyboardInterrupt:
                 self._finish(run, "interrupted", None)
                 raise
-            return Ended(exit_, about, self._finish(run, self._stop or exit_.reason, exit_.code))
+
+    def _firewall(self, text: str, folder: Path) -> ControlClient:
+        """The firewall that is there; a mandate is read here before one is started for it."""
+        found = service.connect(self._settings)
+        if found is None:
+            check_mandate(text, folder)
+            found, _ = service.ensure(self._settings, self._arguments)
+        return found
+
+    def _begin(self, control: ControlClient, text: str, folder: Path) -> dict[str, Any]:
+        try:
+            return control.request(
+                "start",
+                mandate=text,
+                source=str(folder / MANDATE_NAME),
+                folder=str(folder.resolve()),
+                engine=self._engine.name,
+            )
+        except ControlError:
+            check_mandate(text, folder)  # says the same about a wrong mandate, and as an error of its own kind
+            raise
 
     def _sandboxed(
         self, control: ControlClient, about: Mapping[str, Any], folder: Path, command: Sequence[str] | None
-    ) -> Exit:
+    ) -> Ended:
         run = str(about["run"])
         spec = SandboxSpec(
             run_id=run,
@@ -130,9 +143,24 @@ class Launcher:
         )
         with self._engine.create(spec) as sandbox:
             control.attach(run, sandbox.listeners)
+            self._start(sandbox, about)
+            exit_ = self._until_end(sandbox, control, run)
+            return Ended(exit_, about, self._finish(run, self._stop or exit_.reason, exit_.code))
+
+    def _start(self, sandbox: Sandbox, about: Mapping[str, Any]) -> None:
+        """Start the agent, and say what runs while it starts; its output waits for that."""
+        said = threading.Event()
+
+        def output(data: bytes) -> None:
+            said.wait()
+            self._watcher.output(data)
+
+        starting = Aside(lambda: sandbox.start(output))
+        try:
             self._watcher.started(about)
-            sandbox.start(self._watcher.output)
-            return self._until_end(sandbox, control, run)
+        finally:
+            said.set()
+            starting.result()
 
     def _until_end(self, sandbox: Sandbox, control: ControlClient, run: str) -> Exit:
         while True:
@@ -176,30 +204,44 @@ class Launcher:
         return feed
 
     def _show(self, feed: ControlClient, run: str) -> None:
-        for event in feed.events():
-            if event.get("run", run) != run:
-                continue
-            if event.get("event") == "stop":
-                self._stop = str(event.get("reason", "killed"))
-            self._watcher.action(event)
-            if event.get("event") == "run_ended":
-                self._over.set()
+        """Show one firewall's events, until it or the run ends."""
+        with feed:
+            for event in feed.events():
+                if event.get("run", run) != run:
+                    continue
+                if event.get("event") == "stop":
+                    self._stop = str(event.get("reason", "killed"))
+                self._watcher.action(event)
+                if event.get("event") == "run_ended":
+                    self._over.set()
+                    return
 
 
 def read_mandate(folder: Path) -> str:
-    """The text of the folder's mandate, seen to be one before anything is built or started for it.
+    """The text of the folder's mandate.
 
     Raises:
-        ConfigError: if there is none, or it is wrong.
+        ConfigError: if there is none.
     """
     path = folder / MANDATE_NAME
     try:
-        text = path.read_bytes().decode()
+        return path.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8", remedy="save it as UTF-8 text") from error
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read: {error.strerror}", remedy="name a folder with a safebox.toml, or run safebox init"
         ) from error
-    load(text, now=datetime.now(UTC), source=str(path))
-    return text
+
+
+def check_mandate(text: str, folder: Path) -> None:
+    """See that a mandate is one, as the firewall does when a run starts, before anything is built or started for it.
+
+    Raises:
+        ConfigError: if it is wrong.
+    """
+    from datetime import UTC, datetime
+
+    from safebox.firewall.mandate_file import load
+
+    load(text, now=datetime.now(UTC), source=str(folder / MANDATE_NAME))

@@ -7,7 +7,6 @@ and passes them over a Unix socket with SCM_RIGHTS. The descriptors stay valid, 
 import array
 import os
 import socket
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,14 +17,19 @@ SOCKET_NAME = "owner"
 HANDOVER_SECONDS = 20
 """A holder starts in 0.2 s; on a machine that swaps it takes seconds. After this it is not coming."""
 _MOST_DESCRIPTORS = 64
+DEEP = 60
+"""Characters of a place; a Unix socket's path holds 107, and the folder's and the socket's names need 30."""
 
 
 class Handover:
     """A Unix socket in a private folder on which one holder reports once."""
 
-    def __init__(self) -> None:
-        """Make the folder (reachable by this user only) and listen in it."""
-        self._private = tempfile.TemporaryDirectory(prefix="safebox-")
+    def __init__(self, place: Path | None = None) -> None:
+        """Make the folder (reachable by this user only), in `place` if that isn't too deep, and listen in it."""
+        import tempfile
+
+        within = None if place is None or len(str(place)) > DEEP else place
+        self._private = tempfile.TemporaryDirectory(prefix="safebox-", dir=within)
         self.folder = Path(self._private.name) / "h"
         self.folder.mkdir()
         self.folder.chmod(0o711)
@@ -85,15 +89,15 @@ def receive_listeners(connection: socket.socket, ports: tuple[int, ...]) -> tupl
     listeners = tuple(socket.socket(fileno=each) for each in descriptors)
     for each in listeners:
         os.set_inheritable(each.fileno(), False)
-    if flags & socket.MSG_CTRUNC or data[:1] != b"L" or not _are_ours(listeners, ports):
+    if flags & socket.MSG_CTRUNC or data[:1] != b"L" or not are_ours(listeners, ports):
         for each in listeners:
             each.close()
         raise _failed(f"the handover was not as agreed: {data[:200]!r}")
     return listeners
 
 
-def _are_ours(listeners: tuple[socket.socket, ...], ports: tuple[int, ...]) -> bool:
-    """The kernel, not the sender, says what each socket is."""
+def are_ours(listeners: tuple[socket.socket, ...], ports: tuple[int, ...]) -> bool:
+    """Whether these are listeners on 127.0.0.1 at these ports: the kernel, not the sender, says what each socket is."""
     return len(listeners) == len(ports) and all(
         each.family == socket.AF_INET
         and each.type == socket.SOCK_STREAM

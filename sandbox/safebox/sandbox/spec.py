@@ -17,6 +17,9 @@ from safebox.sandbox.errors import SandboxError
 
 MIB = 1024 * 1024
 
+BASE_IMAGE = "safebox/base"
+"""The image that is made here, from this machine's Python."""
+
 MEMORY_BYTES = 1024 * MIB
 """A LangChain agent needs 150 MiB, one with web3 and openai 250: four of that kind fit."""
 PIDS = 256

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,10 @@ from safebox.sandbox.cli.options import (
 )
 from safebox.sandbox.cli.setup import Setup
 
+if TYPE_CHECKING:
+    from safebox.firewall.settings import Settings
+    from safebox.sandbox.engines import SandboxEngine
+
 
 def serve(
     policies: PoliciesOption = None,
@@ -38,6 +42,7 @@ def serve(
     metrics_port: MetricsOption = 0,
     engine: EngineOption = None,
     fund: FundOption = None,
+    warm: Annotated[int, typer.Option("--warm", metavar="N", help="Sandboxes made ahead, on Docker.")] = 1,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the last run has left.")] = False,
 ) -> None:
     """Run the firewall until it is told to end (SIGTERM, Ctrl-C)."""
@@ -57,10 +62,10 @@ def serve(
     )
     import uvloop
 
-    uvloop.run(_serve(setup, until_idle=until_idle))
+    uvloop.run(_serve(setup, until_idle=until_idle, warm=warm))
 
 
-async def _serve(setup: Setup, *, until_idle: bool) -> None:
+async def _serve(setup: Setup, *, until_idle: bool, warm: int) -> None:
     from safebox.firewall.daemon import Firewall
     from safebox.sandbox.engines import choose_engine
     from safebox.sandbox.provider import LocalCompute
@@ -76,6 +81,16 @@ async def _serve(setup: Setup, *, until_idle: bool) -> None:
     typer.echo(f"safebox firewall in {settings.home}, metrics at {firewall.metrics_url}")
     for part, what in settings.parts().items():
         typer.echo(f"  {part:8} {what}")
-    with contextlib.suppress(asyncio.CancelledError):
+    with _pool(settings, engine, 0 if until_idle else warm), contextlib.suppress(asyncio.CancelledError):
         await firewall.ended.wait()
     await firewall.close()
+
+
+def _pool(settings: Settings, engine: SandboxEngine, size: int) -> contextlib.AbstractContextManager[object]:
+    """Sandboxes made ahead; none for a firewall that ends with its runs, nor where making one takes no time."""
+    from safebox.firewall.gateways.limits import PORTS
+    from safebox.sandbox.pool import Pool
+
+    if engine.name != "docker" or size == 0:
+        return contextlib.nullcontext()
+    return Pool(settings.pool, tuple(PORTS.values()), size)

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from safebox.firewall.errors import ConfigError
+from safebox.sandbox.aside import Aside
+from safebox.sandbox.errors import SandboxError
+from safebox.sandbox.spec import BASE_IMAGE
 
 if TYPE_CHECKING:
     from safebox.firewall.settings import Settings
@@ -51,34 +54,48 @@ def run_agent(
         SafeboxError: if it can't be started.
     """
     from safebox.sandbox.engines import choose_engine
-    from safebox.sandbox.launcher import Launcher, read_mandate
+    from safebox.sandbox.launcher import Launcher, check_mandate, read_mandate
 
-    read_mandate(folder)
-    engine = choose_engine(setup.engine)
-    ensure_image(engine)
-    engine.reap()
+    text = read_mandate(folder)
     settings = setup.settings()
+    engine = choose_engine(setup.engine, settings.pool)
+    if not has_image(engine):
+        check_mandate(text, folder)
+        build_image(engine)
+    reaping = Aside(engine.reap)
     watcher = Screen(display, settings, engine, watch)
     try:
         ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
     finally:
         watcher.close()
+        _finish_reaping(reaping, watcher)
     headings, rows, text = closing(ended)
     display.closing(headings, rows, text=text)
     return ended
 
 
-def ensure_image(engine: SandboxEngine) -> None:
-    """Build the base image the first time, saying so.
+def has_image(engine: SandboxEngine) -> bool:
+    """Whether the base image is there."""
+    return engine.image_digest(BASE_IMAGE) is not None
+
+
+def build_image(engine: SandboxEngine) -> None:
+    """Build the base image, saying so.
 
     Raises:
         SandboxError: if it can't be built.
     """
-    from safebox.sandbox.image import BASE_IMAGE, build
+    from safebox.sandbox.image import build
 
-    if engine.image_digest(BASE_IMAGE) is None:
-        sys.stderr.write(f"building {BASE_IMAGE} for {engine.name}, once\n")
-        build(engine, progress=lambda text: sys.stderr.write(f"  {text}\n"))  # type: ignore[arg-type]
+    sys.stderr.write(f"building {BASE_IMAGE} for {engine.name}, once\n")
+    build(engine, progress=lambda text: sys.stderr.write(f"  {text}\n"))  # type: ignore[arg-type]
+
+
+def _finish_reaping(reaping: Aside[list[str]], watcher: Screen) -> None:
+    try:
+        reaping.result()
+    except SandboxError as error:
+        watcher.trouble(f"what dead runs left could not be removed: {error.cause}")
 
 
 class Screen:

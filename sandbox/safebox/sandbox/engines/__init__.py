@@ -7,6 +7,7 @@ engine to the same promises.
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, runtime_checkable
 
@@ -145,16 +146,17 @@ def check_attached(spec: SandboxSpec) -> None:
         raise SandboxError("a detached sandbox can't be waited for", "ask the engine: find(label, value)")
 
 
-def choose_engine(preferred: str | None = None) -> SandboxEngine:
+def choose_engine(preferred: str | None = None, pool: Path | None = None) -> SandboxEngine:
     """The engine to use: Docker when one answers, else bubblewrap; or exactly the one asked for.
+
+    Args:
+        preferred: its name.
+        pool: the socket of a pool of ready holders, for an engine that can use them.
 
     Raises:
         SandboxError: none can be used here; the remedy is the one command to run.
     """
-    from safebox.sandbox.engines.bwrap import BwrapEngine
-    from safebox.sandbox.engines.docker import DockerEngine
-
-    makers: dict[str, Callable[[], SandboxEngine]] = {"docker": DockerEngine, "bwrap": BwrapEngine}
+    makers: dict[str, Callable[[], SandboxEngine]] = {"docker": lambda: _docker(pool), "bwrap": _bwrap}
     if preferred is not None and preferred not in makers:
         raise SandboxError(f"there is no sandbox engine {preferred!r}", "use docker or bwrap", "sandbox.no_engine")
     reasons: list[str] = []
@@ -166,3 +168,15 @@ def choose_engine(preferred: str | None = None) -> SandboxEngine:
         reasons.append(f"{name}: {reason}")
     remedy = "sudo systemctl start docker" if preferred == "docker" else "sudo apt-get install bubblewrap"
     raise SandboxError("no sandbox engine can be used here (" + "; ".join(reasons) + ")", remedy, "sandbox.no_engine")
+
+
+def _docker(pool: Path | None) -> SandboxEngine:
+    from safebox.sandbox.engines.docker import DockerEngine
+
+    return DockerEngine(pool)
+
+
+def _bwrap() -> SandboxEngine:
+    from safebox.sandbox.engines.bwrap import BwrapEngine
+
+    return BwrapEngine()

@@ -18,10 +18,9 @@ from safebox.sandbox.engines.docker_http import NotThereError
 from safebox.sandbox.engines.docker_sandbox import DockerSandbox
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.owner import owner_is_dead
-from safebox.sandbox.spec import MIB, SandboxSpec, check_readable_by_others
+from safebox.sandbox.pool import take
+from safebox.sandbox.spec import BASE_IMAGE, MIB, SandboxSpec, check_readable_by_others
 
-HOLDER_IMAGE = "safebox/base"
-"""The image with a Python for the holder; the agent's own image needs none."""
 TREE = "safebox.tree"
 KEEP_SECONDS = 24 * 3600
 """How long the output of a detached sandbox can still be asked for after its end."""
@@ -32,10 +31,10 @@ class DockerEngine:
 
     name = "docker"
 
-    def __init__(self, holder_image: str = HOLDER_IMAGE) -> None:
-        """Connect to nothing yet."""
+    def __init__(self, pool: Path | None = None) -> None:
+        """Connect to nothing yet; `pool` is the socket of a pool of ready holders, if there is one."""
         self._daemon = Daemon()
-        self._holder_image = holder_image
+        self._pool = pool
 
     @property
     def daemon(self) -> Daemon:
@@ -69,13 +68,20 @@ class DockerEngine:
         check_readable_by_others(spec)
         sandbox = DockerSandbox(self._daemon, spec)
         try:
-            sandbox.make(self._holder_image)
+            self._make(sandbox, spec)
         except BaseException as error:
             sandbox.remove()
             if isinstance(error, NotThereError):
                 raise SandboxError(error.cause, "safebox image build", "sandbox.no_image") from error
             raise
         return sandbox
+
+    def _make(self, sandbox: DockerSandbox, spec: SandboxSpec) -> None:
+        ready = None if self._pool is None or spec.detached else take(self._pool, spec.ports)
+        if ready is None:
+            sandbox.make(BASE_IMAGE)  # which has the Python that a holder needs; the agent's own image needs none
+        else:
+            sandbox.make_in(ready)
 
     def reap(self) -> list[str]:
         """Remove containers whose owner is dead, and detached ones past their end."""

@@ -51,7 +51,11 @@ def make_holder(daemon: Daemon, config: Json, created: Callable[[str], None] = l
 
 
 def take_holder(
-    daemon: Daemon, handover: Handover, config: Json, ports: tuple[int, ...], created: Callable[[str], None]
+    daemon: Daemon,
+    handover: Handover,
+    config: Json,
+    ports: tuple[int, ...],
+    created: Callable[[str], None] = lambda _: None,
 ) -> Holder:
     """Make and start a holder, and take what it hands over.
 
