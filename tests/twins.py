@@ -67,7 +67,7 @@ class MemoryStore:
         if self.stall is not None:
             await self.stall.wait()
         if self.broken:
-            raise LedgerUnavailable("the disk is full")
+            raise LedgerUnavailable("the disk is full", kind="full")
         self.records.extend(records)
 
     def close(self) -> None:

@@ -74,6 +74,7 @@ async def test_a_ledger_that_cannot_write_is_a_deny_and_reserves_nothing() -> No
     assert (reply.status, reply.code) == (Status.UNAVAILABLE, "firewall.ledger_unavailable")
     assert rig.effects == 0
     assert rig.metric("safebox_port_failures_total", port="ledger") == 1
+    assert rig.metric("safebox_ledger_failures_total", cause="full") == 1
     assert rig.run.book.lines["wallet", "ETH"].reserved == 0
     rig.store.broken = False
     assert (await rig.pipeline.handle(pay())).status is Status.DONE

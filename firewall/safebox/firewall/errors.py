@@ -67,10 +67,14 @@ class PolicyUnavailable(FirewallError):
 
 
 class LedgerUnavailable(FirewallError):
-    """A record could not be made durable."""
+    """A record could not be made durable; `kind` is a short word for the metric, never a message."""
 
     default_code = "firewall.ledger_unavailable"
     port = "ledger"
+
+    def __init__(self, cause: str, *, kind: str = "other", remedy: str = "") -> None:
+        super().__init__(cause, remedy=remedy)
+        self.kind = kind
 
 
 class OutcomeUnrecorded(LedgerUnavailable):

@@ -113,7 +113,7 @@ class Ledger:
             await appended
         except LedgerUnavailable as error:
             self._owed = events + self._owed
-            raise OutcomeUnrecorded(error.cause) from error
+            raise OutcomeUnrecorded(error.cause, kind=error.kind) from error
         for event in events:
             self.books.apply(event)
 

@@ -24,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
-from safebox.firewall.errors import FirewallError, PolicyUnavailable
+from safebox.firewall.errors import FirewallError, LedgerUnavailable, PolicyUnavailable
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CODES_MAX: Final = 256
@@ -51,6 +51,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "main.no_rule_allows": _EVERY,
     "main.expired": _EVERY,
     "main.caller": _EVERY,
+    "budget.exceeded": tuple(name for name in TOOLS if name not in _READS),
     "email.recipient_not_listed": ("email.send",),
     "email.not_granted": ("email.send", "email.list", "email.read"),
     "rate.email_per_hour": ("email.send",),
@@ -266,6 +267,8 @@ class Metrics:
         self.port_failed(error.port)
         if isinstance(error, PolicyUnavailable):
             self.engine_error(error.kind)
+        elif isinstance(error, LedgerUnavailable):
+            self.ledger_failed(error.kind)
 
     def port_failed(self, port: str) -> None:
         """A port (one of `PORTS`) could not answer."""

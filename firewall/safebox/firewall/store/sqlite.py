@@ -172,7 +172,7 @@ class SqliteStore:
             self._insert(rows)
         except sqlite3.Error as error:
             self._in_doubt = True
-            cause = LedgerUnavailable(f"the ledger can't be written: {error}")
+            cause = LedgerUnavailable(f"the ledger can't be written: {error}", kind=_kind(error))
             _finish(batch, cause)
             return
         self.seq, self._head = seq, head
@@ -204,6 +204,12 @@ class SqliteStore:
             if _head(self._db) != (self.seq, self._head):
                 raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
             self._in_doubt = False
+
+
+def _kind(error: sqlite3.Error) -> str:
+    """A short word for what SQLite says, as in `full`, `busy`, `readonly`, `ioerr` or `corrupt`."""
+    name = getattr(error, "sqlite_errorname", None) or "sqlite_other"
+    return str(name).split("_")[1].lower()
 
 
 def _stored(db: sqlite3.Connection, row: tuple[int, bytes, bytes]) -> bool:
@@ -248,10 +254,18 @@ def _lock(path: Path) -> int:
 def _open(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
+    try:
+        _prepare(db)
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.executescript(_SCHEMA)
-    return db
 
 
 def _signed(db: sqlite3.Connection) -> int:
