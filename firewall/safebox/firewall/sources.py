@@ -26,7 +26,8 @@ def read_sources(folder: Path | None, texts: dict[str, str], *, inbox: str | Non
         total += len(content)
         if total > TOTAL_BYTES_MAX or len(sources) >= FILES_MAX:
             break
-        sources[str(path.relative_to(folder or path))] = content
+        name = str(path.relative_to(folder or path))
+        sources[f"./{name}" if name in sources else name] = content  # no file takes the place of a text
     return sources
 
 

@@ -1,0 +1,137 @@
+"""Wallets are leases: funded as granted, held to their ceiling, swept at the end, all through the one path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.money import Amount
+from safebox.firewall.core.record import Decided
+from safebox.firewall.core.reply import Status
+from safebox.firewall.core.tools import Caller
+from safebox.firewall.errors import FactsUnavailable
+from safebox.firewall.treasury import Treasury
+from tests.twins import ADDRESS, MANDATE, PAYEE, Rig
+
+OWNER = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
+ETH = 10**18
+
+
+class Lent:
+    """A treasury over a pipeline of twins; `balance` is what the chain says the run's wallet holds."""
+
+    def __init__(self, mandate: str = MANDATE) -> None:
+        self.rig = Rig(mandate=mandate)
+        self.rig.connectors["chain"].price = lambda _: 0
+        self.balance: int | None = 0
+        self.treasury = Treasury(self.rig.pipeline, self.rig.runs, OWNER, self._balance, self.rig.metrics)
+
+    async def _balance(self, address: str) -> int:
+        assert address == ADDRESS
+        if self.balance is None:
+            raise FactsUnavailable("the node is away")
+        return self.balance
+
+    @property
+    def moved(self) -> list[tuple[str, str, Any]]:
+        return [(each.tool, each.args.to, each.args.amount) for each in self.rig.connectors["chain"].done]
+
+
+CEILING = MANDATE.replace('per_transfer = "1 ETH"', 'per_transfer = "1 ETH"\nceiling = "8 ETH"')
+
+
+async def test_a_run_is_given_what_its_mandate_grants() -> None:
+    lent = Lent()
+    reply = await lent.treasury.fund(lent.rig.run)
+    assert reply is not None
+    assert reply.status is Status.DONE
+    assert lent.moved == [("wallet.fund", ADDRESS, Amount(7 * ETH, "ETH"))]
+
+
+async def test_every_movement_is_judged_as_the_owners_and_recorded() -> None:
+    lent = Lent()
+    lent.rig.engine.deny("main.caller")
+    reply = await lent.treasury.fund(lent.rig.run)
+    assert reply is not None
+    assert (reply.status, reply.code) == (Status.DENIED, "main.caller")
+    decided = lent.rig.store.events[-1]
+    assert isinstance(decided, Decided)
+    assert (decided.tool, decided.caller) == ("wallet.fund", Caller.OWNER)
+    assert lent.moved == []
+
+
+async def test_a_run_without_a_wallet_is_given_nothing() -> None:
+    none = MANDATE[: MANDATE.index("[wallet]")] + MANDATE[MANDATE.index("[mail]") :]
+    assert await Lent(none).treasury.fund(Lent(none).rig.run) is None
+    empty = Lent(MANDATE.replace('budget = "7 ETH"', 'budget = "0 ETH"').replace('"1 ETH"', '"0 ETH"'))
+    assert await empty.treasury.fund(empty.rig.run) is None
+    assert empty.moved == []
+
+
+async def test_all_a_run_holds_is_taken_back_also_from_a_killed_one() -> None:
+    lent = Lent()
+    assert await lent.treasury.sweep(lent.rig.run) is None
+    lent.balance = 5
+    lent.rig.run.stopped = "killed by the owner"
+    reply = await lent.treasury.sweep(lent.rig.run)
+    assert reply is not None
+    assert reply.status is Status.DONE
+    assert lent.moved == [("wallet.sweep", OWNER, None)]
+
+
+async def test_a_chain_that_is_away_at_the_end_is_said() -> None:
+    lent = Lent()
+    lent.balance = None
+    with pytest.raises(FactsUnavailable):
+        await lent.treasury.sweep(lent.rig.run)
+
+
+@pytest.mark.parametrize(
+    ("balance", "spent", "swept"),
+    [
+        (0, 0, None),
+        (7 * ETH, 0, None),
+        (8 * ETH, 0, None),
+        (8 * ETH + 1, 0, ETH + 1),  # what was earned goes home, what was granted stays
+        (20 * ETH, 0, 13 * ETH),
+        (20 * ETH, 5 * ETH, 18 * ETH),  # earnings don't fill up what was spent
+        (20 * ETH, 7 * ETH, 20 * ETH),
+    ],
+)
+async def test_what_is_above_the_ceiling_goes_home_and_no_more_stays_than_may_be_spent(
+    balance: int, spent: int, swept: int | None
+) -> None:
+    lent = Lent(CEILING)
+    lent.rig.run.book.lines["wallet", "ETH"].spent = spent
+    lent.balance = balance
+    await lent.treasury.check_ceilings()
+    assert lent.moved == ([] if swept is None else [("wallet.sweep", OWNER, Amount(swept, "ETH"))])
+    over = balance > 8 * ETH
+    assert lent.rig.metric("safebox_wallet_over_ceiling") == over
+    assert lent.rig.metric("safebox_wallet_sweeps_total") == over
+
+
+async def test_a_wallet_over_its_ceiling_stays_in_sight_when_the_sweep_is_refused() -> None:
+    lent = Lent(CEILING)
+    lent.balance = 20 * ETH
+    lent.rig.engine.deny()
+    await lent.treasury.check_ceilings()
+    assert lent.rig.metric("safebox_wallet_over_ceiling") == 1
+    assert lent.rig.metric("safebox_wallet_sweeps_total") == 0
+
+
+async def test_without_a_ceiling_or_without_a_chain_nothing_is_moved() -> None:
+    for lent, balance in ((Lent(), 100 * ETH), (Lent(CEILING), None)):
+        lent.balance = balance
+        await lent.treasury.check_ceilings()
+        assert lent.moved == []
+
+
+async def test_an_agent_cannot_ask_for_either() -> None:
+    lent = Lent()
+    for tool in ("wallet.fund", "wallet.sweep"):
+        reply = await lent.rig.pipeline.handle(Call(run="run_1", tool=tool, arguments={"to": PAYEE, "amount": None}))
+        assert reply.code == "request.unknown_tool"
+    assert lent.moved == []
