@@ -19,11 +19,14 @@ from urllib.parse import quote
 
 from safebox.firewall.control_client import ControlClient
 from safebox.firewall.control_wire import ControlError
+from safebox.firewall.keystore import Keystore
 from safebox.firewall.store.reader import read_events
 from tests.real_parts import ask_engine, find
 
 SECONDS = 60.0
 """A firewall needs three seconds to start on a quiet machine; on a busy one this is still enough."""
+QUICK_SCRYPT = 2**12
+"""Each start of a firewall opens the keystore, which is slow on purpose."""
 Found = TypeVar("Found")
 
 
@@ -290,9 +293,11 @@ def agent_folder(parent: Path, name: str, mandate: str, **files: str) -> Path:
 
 
 @contextmanager
-def home_at(path: Path) -> Generator[Home]:
-    """A state folder, cleared afterwards."""
+def home_at(path: Path, *, keys: bool = True) -> Generator[Home]:
+    """A state folder, cleared afterwards; with keys that open quickly, or with nothing in it."""
     path.mkdir(mode=0o700)
+    if keys:
+        Keystore.open(path / "keystore", path / "passphrase", scrypt_n=QUICK_SCRYPT)
     home = Home(path)
     try:
         yield home

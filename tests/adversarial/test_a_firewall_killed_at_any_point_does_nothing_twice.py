@@ -39,7 +39,6 @@ TREASURY = 10**21
 CHAIN_ID = 31337
 SEND = "eth_sendRawTransaction"
 WORKERS = 3
-QUICK_SCRYPT = 2**12
 SEED = 8_675_309
 MANDATE = f"""
 [agent]
@@ -264,7 +263,7 @@ class Rig:
 def rig_on(node: str, folder: Path) -> Generator[Rig]:
     require("bwrap")
     with home_at(folder / "h") as home:
-        keys = Keystore.open(home.path / "keystore", home.path / "passphrase", scrypt_n=QUICK_SCRYPT)
+        keys = Keystore.open(home.path / "keystore", home.path / "passphrase")
         owner = keys.owner_address
         with (
             standin(folder / "chain", owner) if node == "standin" else anvil(owner) as url,

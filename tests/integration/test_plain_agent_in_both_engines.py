@@ -143,7 +143,7 @@ def test_a_program_that_looks_for_a_way_out_finds_the_gateways_and_nothing_else(
     firewall = home.serve("--engine", engine)
     folder = agent_folder(tmp_path / "agents", "probe", PROBE_MANDATE, probe=PROBE)
     status = home.status()
-    services = [status["metrics"], *status["urls"].values()]
+    services: list[str] = [status["metrics"], *status["urls"].values()]
     with listening() as (listener, abstract):
         targets: dict[str, Any] = {
             "tcp": [

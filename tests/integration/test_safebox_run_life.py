@@ -56,7 +56,7 @@ def pay(number):
             with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
-            if error.code not in (503, 504):
+            if error.code != 503:  # 504 is an answer, too: nobody knows yet, and asking again won't make it so
                 return error.code
         except (urllib.error.URLError, http.client.HTTPException, OSError):
             pass
@@ -193,12 +193,15 @@ def test_an_agent_goes_on_under_a_new_firewall_when_the_old_one_is_killed(home: 
     with home.hold() as line:
         chain = Chain(line.request("status")["urls"]["chain"])
         assert running.end().status == 0
-        assert chain.balance(PAYEE) == 30 * CENT == paid(home)
+        assert chain.balance(PAYEE) == paid(home) >= 29 * CENT
         assert chain.balance(wallet(home)) < DUST
     assert "the firewall is gone; starting it again" in running.err
     assert "the firewall is back" in running.err
     assert ended(home) == [("exited", 0)]
-    assert home.agent_log(str(running.run)).count(" 200") == 30
+    told = [line.split()[-1] for line in home.agent_log(str(running.run)).splitlines()]
+    assert len(told) == 30
+    assert sorted(told)[:29] == ["200"] * 29
+    assert told[-1] == "200"  # at most the one under way at the kill is told as unknown
     home.nothing_left()
     home.verified()
 
