@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # Short, because a Unix socket's path holds at most 107 bytes.
     os.environ["SAFEBOX_HOME"] = config.stash[_home] = tempfile.mkdtemp(prefix="safebox-")
     config.stash[_started] = time.time()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell without job control starts what runs in the background like this, and every child would inherit it:
+        # tests that press Ctrl-C need it to mean something, whoever started them.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

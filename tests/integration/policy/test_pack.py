@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
@@ -17,7 +18,6 @@ from safebox.firewall.policytools import codes_table, reason_codes, run_tests
 from tests.unit.policy import cases
 
 PACK = pack_folder()
-jsonschema: Any = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((PACK / "schemas/input.json").read_text())
 WRONG = (cases.DELETED, None)
 
@@ -56,7 +56,7 @@ def test_the_virtual_machine_says_what_the_interpreter_says() -> None:
 
 
 def test_every_good_input_fits_the_schema_and_no_field_may_be_left_out() -> None:
-    validator = jsonschema.Draft202012Validator(SCHEMA)
+    validator: Any = Draft202012Validator(SCHEMA)
     validator.check_schema(SCHEMA)
     for document in cases.good().values():
         validator.validate(document)
