@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from safebox.firewall.core.price import ImagePrice, ModelPrice
 
 OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""
+POOL_NAME: Final = "pool.sock"
 
 
 def state_folder() -> Path:
@@ -23,8 +25,7 @@ def state_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "safebox"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
 
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
@@ -41,8 +42,8 @@ class Settings:
     mail_from: str = "agent@safebox.invalid"
     model_url: str | None = None
     model_key: str | None = None
-    prices: dict[str, ImagePrice] | None = None
-    model_prices: dict[str, ModelPrice] = field(default_factory=dict[str, "ModelPrice"])
+    prices: Mapping[str, ImagePrice] | None = None
+    model_prices: Mapping[str, ModelPrice] = MappingProxyType({})
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     until_idle: bool = False
@@ -61,7 +62,7 @@ class Settings:
     @property
     def pool(self) -> Path:
         """The socket of the pool of ready sandboxes."""
-        return self.home / "pool.sock"
+        return self.home / POOL_NAME
 
     @property
     def mail(self) -> Path:

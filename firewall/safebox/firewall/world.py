@@ -66,14 +66,14 @@ class World:
             os.close(log)
         chain = ChainConnector(chain_url, chain_id, keystore)
         prices = IMAGE_PRICES if settings.prices is None else settings.prices
-        compute = ComputeConnector(provider, prices, LeaseBook(settings.home / "leases"))
+        compute = ComputeConnector(provider, dict(prices), LeaseBook(settings.home / "leases"))
         connectors: dict[str, Connector] = {
             "chain": chain,
             "mail": MailConnector(smtp_url, settings.mail_from, inbox_of),
             "compute": compute,
             "inference": InferenceConnector(
                 model_url,
-                settings.model_prices,
+                dict(settings.model_prices),
                 default=STANDIN_PRICE if settings.model_url is None else None,
                 key=settings.model_key,
             ),

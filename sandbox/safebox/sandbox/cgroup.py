@@ -1,7 +1,7 @@
 """What the kernel counted for one sandbox: forks refused and processes killed for memory, on cgroup v1 and v2."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MOUNT = Path("/sys/fs/cgroup")
 
@@ -11,8 +11,7 @@ def is_v2() -> bool:
     return (MOUNT / "cgroup.controllers").exists()
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """The files of one sandbox's control groups; a file that can't be read counts nothing."""
 
     pids: Path | None

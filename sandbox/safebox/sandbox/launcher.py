@@ -14,18 +14,18 @@ from typing import Any, Final, Protocol
 
 from safebox.firewall.control_client import ControlClient
 from safebox.firewall.control_wire import ControlError
-from safebox.firewall.errors import ConfigError, FirewallError, SafeboxError
+from safebox.firewall.errors import FirewallError, SafeboxError
 from safebox.firewall.settings import Settings
 from safebox.sandbox import service
 from safebox.sandbox.aside import Aside
 from safebox.sandbox.engines import Sandbox, SandboxEngine
+from safebox.sandbox.mandate import MANDATE_NAME, check_mandate, read_mandate
 from safebox.sandbox.spec import Exit, Limits, SandboxSpec
 
 WAIT_SECONDS: Final = 0.2
 """How often the launcher looks whether the firewall still lives."""
 FEED_SECONDS: Final = 2
 """How long the last events may take to be shown after the run's end."""
-MANDATE_NAME: Final = "safebox.toml"
 
 
 class Watcher(Protocol):
@@ -215,33 +215,3 @@ class Launcher:
                 if event.get("event") == "run_ended":
                     self._over.set()
                     return
-
-
-def read_mandate(folder: Path) -> str:
-    """The text of the folder's mandate.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    path = folder / MANDATE_NAME
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8", remedy="save it as UTF-8 text") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{path} can't be read: {error.strerror}", remedy="name a folder with a safebox.toml, or run safebox init"
-        ) from error
-
-
-def check_mandate(text: str, folder: Path) -> None:
-    """See that a mandate is one, as the firewall does when a run starts, before anything is built or started for it.
-
-    Raises:
-        ConfigError: if it is wrong.
-    """
-    from datetime import UTC, datetime
-
-    from safebox.firewall.mandate_file import load
-
-    load(text, now=datetime.now(UTC), source=str(folder / MANDATE_NAME))

@@ -15,22 +15,18 @@ from pathlib import Path
 
 from safebox.firewall.control_wire import ControlError, closed, receive, send
 from safebox.sandbox.engines.docker_api import Daemon
-from safebox.sandbox.engines.docker_config import holder_config, own_labels
-from safebox.sandbox.engines.docker_holder import Holder, take_holder
+from safebox.sandbox.engines.docker_holder import AHEAD_SECONDS, Holder, make_holder
 from safebox.sandbox.errors import SandboxError
-from safebox.sandbox.netns import Handover, are_ours
-from safebox.sandbox.spec import BASE_IMAGE
+from safebox.sandbox.netns import are_ours
 
-READY_SECONDS = 3600
-"""The clock of a holder that waits. The pool replaces it at half of that; the run that takes it sets another."""
+FRESH_SECONDS = AHEAD_SECONDS / 2
+"""A holder that has waited this long is replaced, long before its own clock ends it."""
 CALM_SECONDS = 0.5
 """How long after one was taken the next is made: at once, it would slow down the start it has made quick."""
 RETRY_SECONDS = 60
 """After a failure; what fails here (no image, a full disk) is rarely better at once."""
 ANSWER_SECONDS = 2
 """A pool answers from memory."""
-RUN_NAME = "pool"
-"""The label of a holder that no run has yet."""
 
 
 class Pool:
@@ -101,10 +97,7 @@ class Pool:
                 self._over.wait(CALM_SECONDS)
 
     def _make(self) -> Holder:
-        with Handover(self._path.parent) as handover:
-            labels = own_labels(RUN_NAME)
-            config = holder_config(BASE_IMAGE, labels, self._ports, READY_SECONDS, handover.folder)
-            return take_holder(self._daemon, handover, config, self._ports)
+        return make_holder(self._daemon, self._ports, self._path.parent)
 
     def _drop_old(self) -> None:
         with self._lock:
@@ -154,7 +147,7 @@ def _warn(error: Exception) -> None:
 
 def _is_fresh(since: float, holder: Holder) -> bool:
     alive = holder.owner_end is not None and not closed(holder.owner_end)
-    return alive and time.monotonic() < since + READY_SECONDS / 2
+    return alive and time.monotonic() < since + FRESH_SECONDS
 
 
 def take(path: Path, ports: tuple[int, ...]) -> Holder | None:

@@ -70,7 +70,7 @@ class LocalCompute:
     def _spec(
         self, reference: str, image: str, command: tuple[str, ...], data: bytes | None, seconds: int
     ) -> SandboxSpec:
-        limits = {name: getattr(self._limits, name) for name in Limits.__slots__} | {"wall_seconds": seconds}
+        limits = self._limits._asdict() | {"wall_seconds": seconds}
         return SandboxSpec(
             run_id="compute",
             image=image,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from safebox.firewall.control_client import ControlClient
 from safebox.firewall.control_wire import ControlError
 from safebox.firewall.errors import FirewallError
 from safebox.firewall.settings import Settings
+
+if TYPE_CHECKING:
+    import subprocess
 
 START_SECONDS: Final = 60
 """Importing the EVM, opening the keystore (scrypt) and replaying a long ledger, on a busy machine."""
@@ -112,6 +114,8 @@ def _started(settings: Settings, arguments: Sequence[str]) -> ControlClient:
 
 def start(log: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start `safebox` in a session of its own, so that a terminal's Ctrl-C doesn't reach it."""
+    import subprocess  # needed once in the life of a firewall
+
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         return subprocess.Popen(

@@ -47,7 +47,6 @@ def demo(
 
 
 def _one(setup: Setup, folder: Path, chain: Chain, customer: Customer) -> None:
-    from safebox.sandbox.cli.display import RunDisplay
     from safebox.sandbox.cli.session import run_agent
 
     say(f"\n━━ {folder.name} ━━\n" if is_rich() else f"\n== {folder.name} ==\n", style="bold")
@@ -56,7 +55,7 @@ def _one(setup: Setup, folder: Path, chain: Chain, customer: Customer) -> None:
         if folder.name == "maximiser":
             customer.watch(chain, str(about["address"]), event)
 
-    run_agent(setup, folder, None, RunDisplay(), watch=watch)
+    run_agent(setup, folder, None, watch=watch)
 
 
 def _tell(told: list[Story], found: list[Check], state: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.gateways.limits import PORTS
+from safebox.firewall.settings import POOL_NAME, state_folder
 from safebox.sandbox.aside import Aside
+from safebox.sandbox.engines import choose_engine
 from safebox.sandbox.errors import SandboxError
+from safebox.sandbox.mandate import check_mandate, read_mandate
 from safebox.sandbox.spec import BASE_IMAGE
 
 if TYPE_CHECKING:
@@ -32,11 +36,9 @@ def run_to_end(setup: Setup, folder: Path, command: list[str] | None, *, as_json
     Raises:
         SafeboxError: if it can't be started.
     """
-    from safebox.sandbox.cli.display import RunDisplay
-
     if not setup.playbooks:
-        setup = replace(setup, playbooks=(folder.resolve().parent,))  # where NAME/playbook.toml is looked up
-    ended = run_agent(setup, folder, command, RunDisplay(as_json=as_json))
+        setup = setup._replace(playbooks=(folder.resolve().parent,))  # where NAME/playbook.toml is looked up
+    ended = run_agent(setup, folder, command, as_json=as_json)
     return ended.exit.code if ended.exit.reason == "exited" else ended.exit.code or NOT_BY_ITSELF
 
 
@@ -44,8 +46,8 @@ def run_agent(
     setup: Setup,
     folder: Path,
     command: list[str] | None,
-    display: RunDisplay,
     *,
+    as_json: bool = False,
     watch: Watch = lambda _about, _event: None,
 ) -> Ended:
     """Run one agent and show it; builds the base image first if it isn't there. `watch` is shown each event, too.
@@ -53,24 +55,33 @@ def run_agent(
     Raises:
         SafeboxError: if it can't be started.
     """
-    from safebox.sandbox.engines import choose_engine
-    from safebox.sandbox.launcher import Launcher, check_mandate, read_mandate
-
     text = read_mandate(folder)
-    settings = setup.settings()
-    engine = choose_engine(setup.engine, settings.pool)
+    engine = choose_engine(setup.engine, state_folder() / POOL_NAME)
     if not has_image(engine):
         check_mandate(text, folder)
         build_image(engine)
+    engine.prepare(tuple(PORTS.values()))
+    try:
+        return _launched(engine, setup, folder, command, as_json, watch)
+    finally:
+        engine.release()
+
+
+def _launched(
+    engine: SandboxEngine, setup: Setup, folder: Path, command: list[str] | None, as_json: bool, watch: Watch
+) -> Ended:
+    from safebox.sandbox.launcher import Launcher
+
+    settings = setup.settings()
     reaping = Aside(engine.reap)
-    watcher = Screen(display, settings, engine, watch)
+    watcher = Screen(settings, engine, watch, as_json=as_json)
     try:
         ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
+        headings, rows, text = closing(ended)
+        watcher.display.closing(headings, rows, text=text)
     finally:
         watcher.close()
         _finish_reaping(reaping, watcher)
-    headings, rows, text = closing(ended)
-    display.closing(headings, rows, text=text)
     return ended
 
 
@@ -101,19 +112,25 @@ def _finish_reaping(reaping: Aside[list[str]], watcher: Screen) -> None:
 class Screen:
     """A launcher's watcher that shows the run and keeps what its agent wrote in `runs/RUN/agent.log`."""
 
-    def __init__(
-        self,
-        display: RunDisplay,
-        settings: Settings,
-        engine: SandboxEngine,
-        watch: Watch,
-    ) -> None:
-        self._display = display
+    def __init__(self, settings: Settings, engine: SandboxEngine, watch: Watch, *, as_json: bool = False) -> None:
+        self._as_json = as_json
+        self._lock = threading.Lock()
+        self._display: RunDisplay | None = None
         self._settings = settings
         self._engine = engine
         self._watch = watch
         self._about: Mapping[str, Any] = {}
         self._log: IO[bytes] | None = None
+
+    @property
+    def display(self) -> RunDisplay:
+        """Where all is shown; loaded when there is something to show, which is while the sandbox is made."""
+        with self._lock:
+            if self._display is None:
+                from safebox.sandbox.cli.display import RunDisplay
+
+                self._display = RunDisplay(as_json=self._as_json)
+            return self._display
 
     def started(self, about: Mapping[str, Any]) -> None:
         """Say what runs where, and what each part of its world is."""
@@ -133,11 +150,11 @@ class Screen:
         ]
         if about.get("address"):
             rows.append(("wallet", str(about["address"])))
-        self._display.header(rows)
+        self.display.header(rows)
 
     def action(self, event: dict[str, Any]) -> None:
         """Show one event of the ledger."""
-        self._display.action(event)
+        self.display.action(event)
         if self._about:
             self._watch(self._about, event)
 
@@ -145,7 +162,7 @@ class Screen:
         """Show and keep what the agent wrote."""
         if self._log is not None:
             self._log.write(data)
-        self._display.output(data)
+        self.display.output(data)
 
     def trouble(self, text: str) -> None:
         """Say what is wrong with the firewall."""

@@ -6,10 +6,9 @@ engine to the same promises.
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.spec import Exit, SandboxSpec
@@ -18,8 +17,7 @@ LAST_OUTPUT_BYTES = 64 * 1024
 """What is kept of a detached sandbox's output for whoever asks later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A sandbox that exists, whoever made it. Times are seconds since 1970."""
 
     id: str
@@ -97,6 +95,14 @@ class SandboxEngine(Protocol):
 
     def not_isolated(self) -> tuple[str, ...]:
         """What this engine does not isolate on this host, in plain sentences."""
+        ...
+
+    def prepare(self, ports: tuple[int, ...]) -> None:
+        """Begin with what a sandbox with these ports will need whatever else it is; the next `create` uses it."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what was prepared and not used."""
         ...
 
     def create(self, spec: SandboxSpec) -> Sandbox:

@@ -75,6 +75,12 @@ class BwrapEngine:
                 group.remove()
         return self._bounded
 
+    def prepare(self, ports: tuple[int, ...]) -> None:
+        """Do nothing: all of a sandbox is made in less time than this could save."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
     def create(self, spec: SandboxSpec) -> BwrapSandbox:
         """Start the keeper, have it make the namespaces and the stage, and take its listeners.
 

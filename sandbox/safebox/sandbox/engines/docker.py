@@ -7,19 +7,21 @@ the kernel ends everything the agent started the moment the holder ends, and the
 
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
 from safebox.sandbox.engines.docker_api import Daemon
-from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL
+from safebox.sandbox.engines.docker_config import LABEL, OWNER, ROLE, UNTIL, labels_of
+from safebox.sandbox.engines.docker_holder import Coming, Created, Holder, make_detached_holder, make_holder
 from safebox.sandbox.engines.docker_http import NotThereError
 from safebox.sandbox.engines.docker_sandbox import DockerSandbox
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.owner import owner_is_dead
 from safebox.sandbox.pool import take
-from safebox.sandbox.spec import BASE_IMAGE, MIB, SandboxSpec, check_readable_by_others
+from safebox.sandbox.spec import MIB, SandboxSpec, check_readable_by_others
 
 TREE = "safebox.tree"
 KEEP_SECONDS = 24 * 3600
@@ -35,6 +37,8 @@ class DockerEngine:
         """Connect to nothing yet; `pool` is the socket of a pool of ready holders, if there is one."""
         self._daemon = Daemon()
         self._pool = pool
+        self._lock = threading.Lock()
+        self._prepared: tuple[tuple[int, ...], Coming] | None = None
 
     @property
     def daemon(self) -> Daemon:
@@ -68,7 +72,7 @@ class DockerEngine:
         check_readable_by_others(spec)
         sandbox = DockerSandbox(self._daemon, spec)
         try:
-            self._make(sandbox, spec)
+            sandbox.make(self._holder_for(spec))
         except BaseException as error:
             sandbox.remove()
             if isinstance(error, NotThereError):
@@ -76,12 +80,36 @@ class DockerEngine:
             raise
         return sandbox
 
-    def _make(self, sandbox: DockerSandbox, spec: SandboxSpec) -> None:
-        ready = None if self._pool is None or spec.detached else take(self._pool, spec.ports)
-        if ready is None:
-            sandbox.make(BASE_IMAGE)  # which has the Python that a holder needs; the agent's own image needs none
-        else:
-            sandbox.make_in(ready)
+    def prepare(self, ports: tuple[int, ...]) -> None:
+        """Begin to make a holder, or take a ready one."""
+        self.release()
+        coming = self._coming(ports)
+        with self._lock:
+            self._prepared = ports, coming
+
+    def release(self) -> None:
+        """Let a prepared holder end that no sandbox got."""
+        with self._lock:
+            prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared[1].abandon()
+
+    def _holder_for(self, spec: SandboxSpec) -> Coming:
+        if spec.detached:
+            labels, seconds = labels_of(spec), spec.limits.wall_seconds
+            return Coming(lambda created: make_detached_holder(self._daemon, labels, seconds, created))
+        with self._lock:
+            if self._prepared is not None and self._prepared[0] == spec.ports:
+                (_, coming), self._prepared = self._prepared, None
+                return coming
+        return self._coming(spec.ports)
+
+    def _coming(self, ports: tuple[int, ...]) -> Coming:
+        def make(created: Created) -> Holder:
+            ready = None if self._pool is None else take(self._pool, ports)
+            return ready or make_holder(self._daemon, ports, created=created)
+
+        return Coming(make)
 
     def reap(self) -> list[str]:
         """Remove containers whose owner is dead, and detached ones past their end."""

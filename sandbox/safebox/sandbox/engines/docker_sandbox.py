@@ -12,16 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from safebox.sandbox.aside import Aside
 from safebox.sandbox.cgroup import Counters, counters_of
 from safebox.sandbox.engines import check_attached
 from safebox.sandbox.engines.docker_api import Daemon
 from safebox.sandbox.engines.docker_attach import Attached
-from safebox.sandbox.engines.docker_config import LATE_SECONDS, agent_config, holder_config, labels_of
-from safebox.sandbox.engines.docker_holder import Holder, make_holder, remove_quietly, take_holder
+from safebox.sandbox.engines.docker_config import agent_config
+from safebox.sandbox.engines.docker_holder import Coming, Holder, remove_quietly
 from safebox.sandbox.engines.docker_http import NotThereError
 from safebox.sandbox.errors import SandboxError
-from safebox.sandbox.netns import Handover
 from safebox.sandbox.spec import Exit, SandboxSpec
 from safebox.sandbox.watch import LOOK_EVERY_SECONDS, Watch
 
@@ -31,7 +29,7 @@ GOODBYE_SECONDS = 10
 
 
 class DockerSandbox:
-    """A sandbox of two containers. `make` or `make_in` it, then `start` it."""
+    """A sandbox of two containers. `make` it, then `start` it."""
 
     def __init__(self, daemon: Daemon, spec: SandboxSpec) -> None:
         """Make nothing yet."""
@@ -58,31 +56,13 @@ class DockerSandbox:
         """The sockets the holder bound, in the order of `spec.ports`."""
         return () if self._holder is None else self._holder.listeners
 
-    def make(self, holder_image: str) -> None:
-        """Make the holder, and the agent's container while it starts."""
-        spec, makes = self._spec, list[Aside[None]]()
-        seconds = spec.limits.wall_seconds + (0 if spec.detached else LATE_SECONDS)
-
-        def created(holder: str) -> None:
-            makes.append(Aside(lambda: self._make_agent(holder)))
-
+    def make(self, coming: Coming) -> None:
+        """Make the agent's container while its holder starts; from here on the holder is this sandbox's."""
         try:
-            if spec.detached:
-                config = holder_config(holder_image, labels_of(spec), spec.ports, seconds, None)
-                self._holder = Holder(make_holder(self._daemon, config, created))
-            else:
-                with Handover() as handover:
-                    config = holder_config(holder_image, labels_of(spec), spec.ports, seconds, handover.folder)
-                    self._holder = take_holder(self._daemon, handover, config, spec.ports, created)
+            self._make_agent(coming.container())
         finally:
-            for each in makes:
-                each.result()
-
-    def make_in(self, holder: Holder) -> None:
-        """Make the agent's container beside a holder that is ready; from here on it is this sandbox's."""
-        self._holder = holder
-        holder.set_clock(self._spec.limits.wall_seconds)
-        self._make_agent(holder.container)
+            self._holder = coming.holder()
+            self._holder.set_clock(self._spec.limits.wall_seconds)
 
     def _make_agent(self, holder: str) -> None:
         self._input = _write_input(self._spec.input)
