@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -114,11 +114,9 @@ def _shortened(value: Any) -> Any:
         case str() if len(value) > TEXT_SHOWN_MAX:
             return value[:TEXT_SHOWN_MAX] + "…"
         case dict():
-            items: dict[str, Any] = value
-            return {key: _shortened(item) for key, item in items.items()}
+            return {key: _shortened(item) for key, item in cast("dict[str, Any]", value).items()}
         case list() | tuple():
-            values: list[Any] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-            return [_shortened(item) for item in values]
+            return [_shortened(item) for item in cast("list[Any]", value)]
         case _:
             return value
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -157,10 +157,8 @@ def _inline(node: Any, components: dict[str, Any]) -> Any:
         case {"$ref": str(reference)}:
             return _inline(components[reference.rsplit("/", 1)[1]], components)
         case dict():
-            items: dict[str, Any] = node
-            return {key: _inline(value, components) for key, value in items.items()}
+            return {key: _inline(value, components) for key, value in cast("dict[str, Any]", node).items()}
         case list():
-            values: list[Any] = node
-            return [_inline(value, components) for value in values]
+            return [_inline(value, components) for value in node]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return node
