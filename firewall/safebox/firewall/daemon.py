@@ -30,6 +30,7 @@ from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
+from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
 from safebox.firewall.treasury import Treasury
@@ -75,7 +76,9 @@ class Firewall:
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
-        self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed)
+        notary = await asyncio.to_thread(Notary.open, home / "keystore")
+        self._verifier = notary.verifier
+        self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed, notary=notary)
         self.ledger = Ledger(self._store)
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.engine = ReloadingEngine(self._settings.policies, observe=self._reloaded)
@@ -274,8 +277,8 @@ class Firewall:
 
     async def _verify(self) -> None:
         while True:
-            report = await asyncio.to_thread(verify, self._settings.ledger)
-            self.metrics.ledger_verified(intact=report.intact)
+            report = await asyncio.to_thread(verify, self._settings.ledger, key=self._verifier)
+            self.metrics.ledger_verified(intact=report.sound)
             for _ in range(report.effects_without_allow):
                 self.metrics.effect_without_allow()
             await asyncio.sleep(VERIFY_SECONDS)
