@@ -56,6 +56,7 @@ def run_agent(
         SafeboxError: if it can't be started.
     """
     text = read_mandate(folder)
+    Aside(_load)
     engine = choose_engine(setup.engine, state_folder() / POOL_NAME)
     if not has_image(engine):
         check_mandate(text, folder)
@@ -65,6 +66,11 @@ def run_agent(
         return _launched(engine, setup, folder, command, as_json, watch)
     finally:
         engine.release()
+
+
+def _load() -> None:
+    """Load the rest while the engine is asked whether it answers."""
+    import safebox.sandbox.launcher  # noqa: F401 - to have it loaded
 
 
 def _launched(
