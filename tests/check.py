@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.provision import provide_npm, say
-from tests.real_parts import BUILD, ROOT, find, in_ci
+from tests.real_parts import BUILD, ROOT, find, in_ci, with_bytecode
 
 LIMIT_SECONDS = 300
 """Ten times what the slowest check takes on two cores with nothing cached."""
@@ -70,7 +70,7 @@ def _run(name: str, command: Sequence[str]) -> Result:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, "PATH": path},
+            env={**with_bytecode(), "PATH": path},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

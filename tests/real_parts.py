@@ -168,6 +168,11 @@ def in_ci() -> bool:
     return os.environ.get("CI", "").lower() == "true"
 
 
+def with_bytecode() -> dict[str, str]:
+    """The environment, with Python's caches on: images of containers often turn them off, and every import pays."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def require(name: str) -> str:
     """Path or address of a real part, for a test or a fixture.
 

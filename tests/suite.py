@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.provision import provide_all, say
-from tests.real_parts import BUILD, ROOT, find, in_ci, look_again
+from tests.real_parts import BUILD, ROOT, find, in_ci, look_again, with_bytecode
 
 START_SECONDS = 60
 """An engine answers within two seconds, or within some twenty on a machine that has never run one."""
@@ -97,8 +97,8 @@ def main() -> int:
         if in_ci() and not find("docker").usable:
             say(f"missing: docker: {find('docker').wrong}")
             return 1
-        checked = subprocess.run([PYTHON, "-m", "tests.check"], cwd=ROOT, check=False)
-        tested = subprocess.run([PYTHON, "-m", "pytest", "-q"], cwd=ROOT, check=False)
+        checked = subprocess.run([PYTHON, "-m", "tests.check"], cwd=ROOT, env=with_bytecode(), check=False)
+        tested = subprocess.run([PYTHON, "-m", "pytest", "-q"], cwd=ROOT, env=with_bytecode(), check=False)
     if checked.returncode:
         say("the tests above ran, but a check before them failed")
     return checked.returncode or tested.returncode
