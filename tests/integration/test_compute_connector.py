@@ -26,14 +26,17 @@ RUN = f"run_{time.time_ns()}"
 
 
 @pytest.fixture(params=NAMES)
-def compute(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ComputeConnector]:
-    engine = real_engine(request.param)
-    provider = LocalCompute(engine)
+def provider(request: pytest.FixtureRequest) -> LocalCompute:
+    return LocalCompute(real_engine(request.param))
+
+
+@pytest.fixture
+def compute(provider: LocalCompute, tmp_path: Path) -> Iterator[ComputeConnector]:
     yield ComputeConnector(provider, PRICES, LeaseBook(tmp_path))
     for lease in tmp_path.glob("*.json"):
         instance = provider.find(lease.stem)
         if instance is not None:
-            engine.discard(instance)
+            provider.discard(instance)
 
 
 def _start(*command: str, minutes: int = 5, identity: str = "act_01", **more: Any) -> Any:
@@ -65,6 +68,27 @@ async def test_a_lease_is_charged_at_worst_and_what_was_not_used_comes_back_once
     _, stopped = await run_it(compute, action("compute.stop", {"instance": "act_01"}, identity="act_09"), view(run=RUN))
     assert (stopped.refunds, stopped.result["charged"]) == ((), "0.00015 USD")
     assert compute.open_instances(RUN) == []
+
+
+async def test_once_settled_the_container_is_gone_and_what_it_wrote_can_still_be_asked_for(
+    compute: ComputeConnector, provider: LocalCompute
+) -> None:
+    asked = _start("sh", "-c", "echo result; exit 4")
+    plan, started = await run_it(compute, asked, view(run=RUN))
+    ended = await _ended(compute, "act_01")
+    assert provider.find(f"{RUN}.act_01") is None
+    again = await _ended(compute, "act_01")
+    assert again.result == ended.result
+    assert (again.result["state"], again.result["exit_code"], again.result["output"]) == ("exited", 4, "result\n")
+    assert again.refunds == ()
+    assert await compute.reconcile(asked, view(run=RUN), plan) == started
+
+
+async def test_a_container_that_cant_be_removed_is_settled_all_the_same(tmp_path: Path) -> None:
+    connector = _on(Broken("discard"), tmp_path)
+    await run_it(connector, _start("true"), view())
+    _, outcome = await run_it(connector, action("compute.stop", {"instance": "act_01"}, identity="act_02"), view())
+    assert (outcome.status, connector.open_instances("run_01")) == ("done", [])
 
 
 async def test_a_running_instance_counts_until_it_is_stopped_and_then_is_settled(compute: ComputeConnector) -> None:
@@ -132,6 +156,10 @@ class Broken:
 
     def stop(self, instance: str) -> None:
         self._maybe("stop")
+
+    def discard(self, instance: str) -> None:
+        self._maybe("discard")
+        self.started.discard(instance)
 
     def find(self, reference: str) -> str | None:
         self._maybe("find")

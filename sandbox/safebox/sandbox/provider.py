@@ -99,6 +99,10 @@ class LocalCompute:
         """End the instance; what it wrote and how long it ran can still be asked for. Ended already is fine."""
         self._engine.stop(instance)
 
+    def discard(self, instance: str) -> None:
+        """End the instance and forget it, its output too; gone already is fine."""
+        self._engine.discard(instance)
+
     def find(self, reference: str) -> str | None:
         """The instance of a reference, whichever process started it.
 

@@ -8,11 +8,12 @@ can name another's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Literal, Protocol
 
 import msgspec
 
-from safebox.firewall.connectors.leases import Lease, LeaseBook
+from safebox.firewall.connectors.leases import Last, Lease, LeaseBook
 from safebox.firewall.connectors.prices import SECONDS_PER_MINUTE, ImagePrice, compute_charge, minutes_of
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Instance, StartCompute
@@ -61,6 +62,10 @@ class ComputeProvider(Protocol):
 
     def stop(self, instance: str) -> None:
         """Stop a container; one that has ended stays as it is."""
+        ...
+
+    def discard(self, instance: str) -> None:
+        """End a container and forget it; nothing can be asked of it afterwards, and gone already is fine."""
         ...
 
     def find(self, reference: str) -> str | None:
@@ -155,6 +160,8 @@ class ComputeConnector:
             EffectError: The provider can't be asked; nothing was settled.
         """
         lease = self._lease(run, instance)
+        if lease.settled_by is not None:
+            return _settlement(lease, by=by)
         try:
             found = await asyncio.to_thread(self._provider.find, lease.reference)
             if found is not None:
@@ -162,7 +169,7 @@ class ComputeConnector:
             view = None if found is None else await asyncio.to_thread(self._provider.status, found)
         except _UNAVAILABLE as error:
             raise EffectError(f"the compute provider can't be asked: {error}", unknown=True) from error
-        return _settlement(await self._settle(lease, view, by), by=by)
+        return _settlement(await self._settle(lease, view, by, found), by=by)
 
     def open_instances(self, run: str) -> list[str]:
         """The instances of a run whose leases are not settled: what is left to release when it ends.
@@ -221,6 +228,8 @@ class ComputeConnector:
 
     async def _found(self, lease: Lease, failure: str = "never started") -> Outcome:
         """What became of a start that got no clear answer."""
+        if lease.settled_by is not None:  # its container is gone because it has been used
+            return _started(lease)
         try:
             found = await asyncio.to_thread(self._provider.find, lease.reference)
         except _UNAVAILABLE as error:
@@ -232,6 +241,8 @@ class ComputeConnector:
 
     async def _status(self, action: Action, run: RunView) -> Outcome:
         lease = self._lease(run, action.args.instance)
+        if lease.last is not None:
+            return Outcome(status="done", result=_told(lease, lease.last))
         try:
             found = await asyncio.to_thread(self._provider.find, lease.reference)
             view = None if found is None else await asyncio.to_thread(self._provider.status, found)
@@ -240,27 +251,28 @@ class ComputeConnector:
         state = "stopped" if view is None else view.state
         refunds: tuple[Charge, ...] = ()
         if state != "running" and lease.settled_by is None:
-            settled = await self._settle(lease, view, action.id)
+            settled = await self._settle(lease, view, action.id, found)
             refunds = _settlement(settled, by=action.id).refunds
-        result = {
-            "instance": lease.instance,
-            "state": state,
-            "exit_code": None if view is None else view.exit_code,
-            "output": "" if view is None else view.output[-OUTPUT_CHARACTERS_MAX:],
-        }
-        return Outcome(status="done", result=result, refunds=refunds)
+        return Outcome(status="done", result=_told(lease, _last(view)), refunds=refunds)
 
-    async def _settle(self, lease: Lease, view: InstanceView | None, by: str) -> Lease:
-        """Mark a lease as settled, unless it already is; without a view the whole lease was used."""
+    async def _settle(self, lease: Lease, view: InstanceView | None, by: str, found: str | None) -> Lease:
+        """Mark a lease as settled, unless it already is, and have its container removed.
+
+        Without a view the whole lease was used.
+        """
         async with self._settling:
             current = self._leases.find(lease.run, lease.instance) or lease
             if current.settled_by is not None:
                 return current
             used = lease.charged if view is None else lease.price.cost(minutes_of(view.seconds))
             refund = max(0, lease.charged - used)
-            settled = msgspec.structs.replace(lease, settled_by=by, refund=refund)
+            last = None if view is None else _last(view)
+            settled = msgspec.structs.replace(lease, settled_by=by, refund=refund, last=last)
             await asyncio.to_thread(self._leases.put, settled)
-            return settled
+        if found is not None:
+            with contextlib.suppress(*_UNAVAILABLE):  # what stays is removed by the provider itself in time
+                await asyncio.to_thread(self._provider.discard, found)
+        return settled
 
     async def _running(self, run: RunView) -> int:
         """Open leases whose containers run, or can't be shown not to."""
@@ -285,6 +297,21 @@ def _started(lease: Lease) -> Outcome:
         "lease_minutes": lease.minutes,
     }
     return Outcome(status="done", charges=(compute_charge(lease.charged),), result=result)
+
+
+def _last(view: InstanceView | None) -> Last:
+    if view is None:
+        return Last("stopped", None, "")
+    return Last(view.state, view.exit_code, view.output[-OUTPUT_CHARACTERS_MAX:])
+
+
+def _told(lease: Lease, last: Last) -> dict[str, Any]:
+    return {
+        "instance": lease.instance,
+        "state": last.state,
+        "exit_code": last.exit_code,
+        "output": last.output,
+    }
 
 
 def _settlement(lease: Lease, *, by: str | None = None) -> Outcome:

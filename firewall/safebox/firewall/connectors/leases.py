@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -16,6 +17,14 @@ from safebox.firewall.connectors.prices import ImagePrice
 from safebox.firewall.errors import EffectError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+
+
+class Last(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a container was when its lease was settled: what can be told of it once the provider has removed it."""
+
+    state: Literal["running", "exited", "stopped"]
+    exit_code: int | None
+    output: str
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +38,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     charged: int
     settled_by: str | None = None
     refund: int = 0
+    last: Last | None = None
 
     @property
     def reference(self) -> str:

@@ -18,10 +18,11 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     failed = any(finding.state is State.FAIL for finding in found)
     if as_json:
         rows = [{"name": f.name, "state": f.state, "found": f.found, "remedy": f.remedy} for f in found]
-        print_json({"ok": not failed, "checks": rows})
+        print_json({"ok": not failed, "checks": rows, "not_isolated": _not_isolated()})
     else:
         print_table(("CHECK", "STATE", "FOUND"), [(f.name, f.state, f.found) for f in found])
         _print_remedies([(f.name, f.state, f.remedy) for f in found if f.remedy])
+        _print_shared(_not_isolated())
         say()
         say(
             "Something must be put right first." if failed else "Agents can run here.",
@@ -29,6 +30,23 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         )
     if failed:
         raise typer.Exit(CHECK_FAILED)
+
+
+def _not_isolated() -> list[str]:
+    from safebox.sandbox.engines import choose_engine
+    from safebox.sandbox.errors import SandboxError
+
+    try:
+        return list(choose_engine().not_isolated())
+    except SandboxError:
+        return []  # the checks have said why there is no engine
+
+
+def _print_shared(sentences: list[str]) -> None:
+    if sentences:
+        say("\nWhat a sandbox here does not isolate" + ("" if is_rich() else ":"), style="bold")
+    for sentence in sentences:
+        say(f"  {sentence}")
 
 
 def _print_remedies(rows: list[tuple[str, str, str]]) -> None:

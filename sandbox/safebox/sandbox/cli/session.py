@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -36,9 +37,10 @@ def run_to_end(setup: Setup, folder: Path, command: list[str] | None, *, as_json
     Raises:
         SafeboxError: if it can't be started.
     """
+    asked = setup.asked()
     if not setup.playbooks:
         setup = setup._replace(playbooks=(folder.resolve().parent,))  # where NAME/playbook.toml is looked up
-    ended = run_agent(setup, folder, command, as_json=as_json)
+    ended = run_agent(setup, folder, command, as_json=as_json, asked=asked)
     return ended.exit.code if ended.exit.reason == "exited" else ended.exit.code or NOT_BY_ITSELF
 
 
@@ -49,8 +51,11 @@ def run_agent(
     *,
     as_json: bool = False,
     watch: Watch = lambda _about, _event: None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Ended:
-    """Run one agent and show it; builds the base image first if it isn't there. `watch` is shown each event, too.
+    """Run one agent and show it; builds the base image first if it isn't there.
+
+    `watch` is shown each event, too; `asked` is how a firewall that is up must have been set up (`Setup.asked`).
 
     Raises:
         SafeboxError: if it can't be started.
@@ -63,26 +68,31 @@ def run_agent(
         build_image(engine)
     engine.prepare(tuple(PORTS.values()))
     try:
-        return _launched(engine, setup, folder, command, as_json, watch)
+        return _launched(
+            engine, setup, folder, command, Screen(setup.settings(), engine, watch, as_json=as_json), asked
+        )
     finally:
         engine.release()
 
 
 def _load() -> None:
     """Load the rest while the engine is asked whether it answers."""
-    import safebox.sandbox.launcher  # noqa: F401 - to have it loaded
+    importlib.import_module("safebox.sandbox.launcher")
 
 
 def _launched(
-    engine: SandboxEngine, setup: Setup, folder: Path, command: list[str] | None, as_json: bool, watch: Watch
+    engine: SandboxEngine,
+    setup: Setup,
+    folder: Path,
+    command: list[str] | None,
+    watcher: Screen,
+    asked: Mapping[str, Any] | None,
 ) -> Ended:
     from safebox.sandbox.launcher import Launcher
 
-    settings = setup.settings()
     reaping = Aside(engine.reap)
-    watcher = Screen(settings, engine, watch, as_json=as_json)
     try:
-        ended = Launcher(settings, setup.arguments(), engine, watcher).run(folder, command)
+        ended = Launcher(setup.settings(), setup.arguments(), engine, watcher, asked=asked).run(folder, command)
         headings, rows, text = closing(ended)
         watcher.display.closing(headings, rows, text=text)
     finally:
@@ -151,8 +161,8 @@ class Screen:
             ("run", str(about["run"])),
             ("agent", str(about["agent"])),
             ("sandbox", self._engine.name),
-            *(("", f"not isolated: {text}") for text in self._engine.not_isolated()),
-            *self._settings.parts().items(),
+            ("", f"not isolated: {', '.join(self._engine.shared())} (see safebox doctor)"),
+            *about["parts"].items(),
         ]
         if about.get("address"):
             rows.append(("wallet", str(about["address"])))

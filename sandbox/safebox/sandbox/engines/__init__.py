@@ -97,6 +97,10 @@ class SandboxEngine(Protocol):
         """What this engine does not isolate on this host, in plain sentences."""
         ...
 
+    def shared(self) -> tuple[str, ...]:
+        """The same in a few words each, for a line that is shown with every run."""
+        ...
+
     def prepare(self, ports: tuple[int, ...]) -> None:
         """Begin with what a sandbox with these ports will need whatever else it is; the next `create` uses it."""
         ...

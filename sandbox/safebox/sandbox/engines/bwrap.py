@@ -67,6 +67,12 @@ class BwrapEngine:
             )
         return said
 
+    def shared(self) -> tuple[str, ...]:
+        """The same in a few words."""
+        user = () if os.geteuid() == 0 else ("your user id",)
+        bounds = () if self._groups_work() else ("memory in all",)
+        return ("the host's kernel", "disk speed", *user, *bounds)
+
     def _groups_work(self) -> bool:
         if self._bounded is None:
             group = make_group(f"probe-{secrets.token_hex(4)}", Limits())

@@ -63,6 +63,10 @@ class DockerEngine:
             "Disk reads of the image and of the agent's folder are not limited in speed.",
         )
 
+    def shared(self) -> tuple[str, ...]:
+        """The same in a few words."""
+        return ("the host's kernel", "disk speed")
+
     def create(self, spec: SandboxSpec) -> DockerSandbox:
         """Make the holder, take its listeners, and make the agent's container beside it, not started.
 
