@@ -19,7 +19,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.record import PolicyActivated
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
-from safebox.firewall.errors import CallerError, FirewallError, LedgerUnavailable
+from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.keystore import Keystore, passphrase_path
 from safebox.firewall.ledger import Ledger
@@ -161,15 +161,28 @@ class Firewall:
 
     async def _operate_run(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         if op == "start":
-            return await self._lifecycle.start(
+            self._check_asked(fields.get("asked") or {})
+            started = await self._lifecycle.start(
                 str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
             )
+            return {**started, "parts": self._settings.parts()}
         run = str(fields["run"])
         if op == "attach":
             await self._lifecycle.attach(run, sockets)
             self._attached.add(run)
             return {"run": run}
         return await self._end(run, str(fields["reason"]), fields.get("exit_code"))
+
+    def _check_asked(self, asked: dict[str, Any]) -> None:
+        """Refuse a run whose launcher was told to have another world than this firewall has."""
+        for name, wanted in asked.items():
+            found = getattr(self._settings, name, None)
+            shown = [str(each) for each in found] if isinstance(found, tuple) else found  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            if shown != wanted:
+                raise ConfigError(
+                    f"the firewall that is up was started with another --{name.replace('_', '-')}",
+                    remedy="leave the option out, use another SAFEBOX_HOME, or stop that firewall",
+                )
 
     def stop_now(self, run: str | None, by: str) -> None:
         """Let no effect start from here on. See `control.Operations`."""

@@ -66,6 +66,7 @@ class Launcher:
         engine: makes the sandbox.
         watcher: is shown what happens.
         limits: the sandbox's limits.
+        asked: how a firewall that is up must have been set up, by the names of `Settings`.
     """
 
     def __init__(
@@ -75,8 +76,11 @@ class Launcher:
         engine: SandboxEngine,
         watcher: Watcher,
         limits: Limits | None = None,
+        *,
+        asked: Mapping[str, Any] | None = None,
     ) -> None:
         self._settings = settings
+        self._asked = dict(asked or {})
         self._arguments = arguments
         self._engine = engine
         self._watcher = watcher
@@ -123,6 +127,7 @@ class Launcher:
                 source=str(folder / MANDATE_NAME),
                 folder=str(folder.resolve()),
                 engine=self._engine.name,
+                asked=self._asked,
             )
         except ControlError:
             check_mandate(text, folder)  # says the same about a wrong mandate, and as an error of its own kind

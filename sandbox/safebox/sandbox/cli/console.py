@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,13 @@ def say(text: str = "", *, style: str = "") -> None:
         Console(highlight=False).print(text, style=style, markup=False, emoji=False)
     else:
         sys.stdout.write(text + "\n")
+
+
+def fall_silent() -> None:
+    """Print into nothing from here on: whoever read standard output has closed it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def print_json(value: Any) -> None:

@@ -8,10 +8,11 @@ import re
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
-from safebox.sandbox.cli.console import is_rich, print_json, print_table, say
+from safebox.sandbox.cli.console import fall_silent, is_rich, print_json, print_table, say
 from safebox.sandbox.cli.event_lines import plain_line, says_nothing, terminal_lines
 from safebox.sandbox.cli.words import clean
 
@@ -49,7 +50,7 @@ class RunDisplay:
 
     def header(self, rows: Sequence[tuple[str, str]]) -> None:
         """Say what runs, and which real part or stand-in each part of its world is: (name, text) pairs."""
-        with self._lock:
+        with self._turn():
             if self._json:
                 print_json({"event": "header", "rows": [list(row) for row in rows]})
             else:
@@ -58,7 +59,7 @@ class RunDisplay:
 
     def action(self, event: Mapping[str, Any]) -> None:
         """Show one event; what happens before the header (the wallet is funded) is shown below it."""
-        with self._lock:
+        with self._turn():
             if self._early is None:
                 self._action(event)
             else:
@@ -66,7 +67,7 @@ class RunDisplay:
 
     def output(self, data: bytes) -> None:
         """Show what the agent wrote, line by line."""
-        with self._lock:
+        with self._turn():
             self._show_early()
             text = self._decoder.decode(data)
             if self._json:
@@ -82,7 +83,7 @@ class RunDisplay:
 
     def closing(self, headings: Sequence[str], rows: Sequence[Sequence[object]], *, text: str = "") -> None:
         """Say what it came to: a table and a last line."""
-        with self._lock:
+        with self._turn():
             self._show_early()
             if self._json:
                 table = [dict(zip(headings, map(str, row), strict=True)) for row in rows]
@@ -96,6 +97,15 @@ class RunDisplay:
                 text = clean(text, lines=True)
                 say(("\n" if rows else "") + (textwrap.fill(text, terminal_width()) if self._rich else text))
             sys.stdout.flush()
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        """One thread prints at a time; when nobody reads any more, the run goes on unseen."""
+        with self._lock:
+            try:
+                yield
+            except BrokenPipeError:
+                fall_silent()
 
     def _header(self, rows: Sequence[tuple[str, str]]) -> None:
         width = max((len(name) for name, _ in rows), default=0)

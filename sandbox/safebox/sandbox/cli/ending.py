@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from safebox.firewall.errors import SafeboxError
-from safebox.sandbox.cli.exit import INTERRUPTED
+from safebox.sandbox.cli.exit import INTERRUPTED, UNREAD
 
 
 def status_of(command: Callable[[], int]) -> int:
@@ -22,6 +22,11 @@ def status_of(command: Callable[[], int]) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        from safebox.sandbox.cli.console import fall_silent
+
+        fall_silent()
+        return UNREAD
 
 
 def _explain(error: SafeboxError) -> None:

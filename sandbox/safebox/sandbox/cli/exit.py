@@ -5,6 +5,7 @@ BUG = 1
 USAGE = 2
 CHECK_FAILED = 7
 INTERRUPTED = 130
+UNREAD = 141
 
 EXIT_STATUSES = {
     DONE: "done",
@@ -16,5 +17,6 @@ EXIT_STATUSES = {
     6: "no sandbox could be made",
     CHECK_FAILED: "a check found something: doctor, policy check or test, audit verify",
     INTERRUPTED: "interrupted with Ctrl-C",
+    UNREAD: "nobody reads what it prints",
 }
 """Every status there is. Those of errors are the `exit_status` of the classes in `safebox.firewall.errors`."""

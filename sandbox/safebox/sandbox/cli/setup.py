@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from safebox.firewall.errors import ConfigError
 
@@ -47,6 +47,19 @@ class Setup(NamedTuple):
         ]
         return [word for name, value in named if value is not None for word in (name, str(value))]
 
+    def asked(self) -> dict[str, Any]:
+        """What was said and is not the default, by the names of `Settings`: a firewall that is up must be like that."""
+        said = {
+            "policies": [str(each.absolute()) for each in self.policies],
+            "playbooks": [str(each.absolute()) for each in self.playbooks],
+            "chain_url": self.chain_url,
+            "smtp_url": self.smtp_url,
+            "mail_from": self.mail_from if self.mail_from != Setup._field_defaults["mail_from"] else None,
+            "model_url": self.model_url,
+            "metrics_port": self.metrics_port or None,
+        }
+        return {name: value for name, value in said.items() if value}
+
     def settings(self, *, until_idle: bool = False) -> Settings:
         """The firewall's settings.
 
@@ -59,8 +72,8 @@ class Setup(NamedTuple):
         key = os.environ.get("OPENAI_API_KEY") or None
         return Settings(
             home=state_folder(),
-            policies=self.policies or (pack_folder(),),
-            playbooks=self.playbooks,
+            policies=tuple(each.absolute() for each in self.policies) or (pack_folder(),),
+            playbooks=tuple(each.absolute() for each in self.playbooks),
             chain_url=self.chain_url,
             smtp_url=self.smtp_url,
             mail_from=self.mail_from,
