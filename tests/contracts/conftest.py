@@ -1,6 +1,7 @@
 """The real sandbox engines, one after the other: a missing one is a visible skip on a laptop and a failure in CI."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,11 @@ def folder(tmp_path: Path) -> Path:
     (place / "main.py").write_text("print('hello from the agent')\n")
     place.chmod(0o755)
     return place
+
+
+def soon(look: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until something holds."""
+    until = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < until, "it did not come to be"
+        time.sleep(0.02)
