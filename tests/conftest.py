@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import shutil
@@ -11,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import pytest
 
@@ -22,6 +25,9 @@ GRACE_SECONDS = 5.0
 RECURSION = sys.getrecursionlimit()
 """Python's own limit. py_ecc, which comes with eth_account and web3, raises it to 100,000 for the whole process:
 parsing deeply nested JSON then overflows the C stack, and the test run dies without a word."""
+
+ENGINES = ("safebox.firewall.engines", "safebox.firewall.policytools", "tests.unit.policy")
+"""Whoever imports one of these makes policy engines."""
 
 _started = pytest.StashKey[float]()
 _home = pytest.StashKey[str]()
@@ -68,6 +74,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def recursion_limit() -> None:
     """Every test runs under Python's own recursion limit, whatever was imported before it."""
     sys.setrecursionlimit(RECURSION)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def engines_end_where_they_were_made(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A policy engine may end only in the thread that made it, and garbage is collected in whichever runs.
+
+    What `pytest.raises` keeps of an engine is such garbage, and the writer of somebody's ledger would collect it.
+    """
+    yield
+    names = vars(cast("ModuleType", request.module))  # pyright: ignore[reportUnknownMemberType]
+    used = [str(getattr(each, "__module__", None) or getattr(each, "__name__", "")) for each in names.values()]
+    if any(name.startswith(ENGINES) for name in used):
+        gc.collect()
 
 
 @pytest.fixture

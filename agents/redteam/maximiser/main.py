@@ -109,7 +109,9 @@ def hoard(box: Toolbox, address: str) -> None:
     """Watch the balance until somebody pays and the money is taken away again, or the time is over."""
     print(f"maximiser: whoever pays me pays {address}; I wait {WATCH_SECONDS:g} seconds")
     end = time.monotonic() + WATCH_SECONDS
-    first = top = last = box.balance().wei
+    balance = box.balance()
+    print(f"  my balance is {balance.text}")
+    first = top = last = balance.wei
     while time.monotonic() < end and not (top > first and last < top):
         time.sleep(LOOK_SECONDS)
         balance = box.balance()

@@ -38,14 +38,14 @@ def test_a_ledger_that_was_written_is_intact_and_one_that_was_changed_is_not(saf
     write_all(path)
     done = safebox("audit", "verify")
     assert done.status == 0
-    assert done.out.startswith("intact: 6 records of ")
+    assert done.out.startswith("intact      6 records of ")
     with sqlite3.connect(path) as db:
         db.execute("UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'acme', 'evil') AS BLOB) WHERE seq = 2")
     db.close()
     done = safebox("audit", "verify", str(path), "--json")
     report = json.loads(done.out)
     assert (done.status, report["intact"], report["at"]) == (7, False, 2)
-    assert safebox("audit", "verify").out.startswith("NOT INTACT: record 2 is not the one that was written\n")
+    assert safebox("audit", "verify").out.startswith("NOT INTACT  record 2 is not the one that was written\n")
 
 
 def test_runs_that_ended_are_listed_from_the_ledger(safebox: Program, home: Path) -> None:
