@@ -193,9 +193,9 @@ class Launcher:
         return control
 
     def _finish(self, run: str, reason: str, code: int | None) -> dict[str, Any]:
-        """Tell the firewall that the run is over; one that is gone finds out by itself at its next start."""
+        """Tell the firewall that the run is over. One that is gone is started for it: the money must come home."""
         try:
-            with ControlClient(self._settings.control) as control:
+            with service.ensure(self._settings, self._arguments)[0] as control:
                 summary = control.request("end", run=run, reason=reason, exit_code=code)
         except FirewallError as error:
             self._watcher.trouble(f"the end could not be told to the firewall: {error.cause}")
