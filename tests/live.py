@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from safebox.firewall.control_client import ControlClient
-from safebox.firewall.control_wire import ControlError
+from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.wire import ControlError
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.store.reader import read_events
 from tests.real_parts import ask_engine, find

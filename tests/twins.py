@@ -19,7 +19,7 @@ from safebox.firewall.core.record import Charge, LedgerEvent, RunStarted, decode
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ledger import Ledger
-from safebox.firewall.mandate_file import load
+from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Deliver, EngineHealth, RunView

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safebox.firewall.errors import ConfigError
-from safebox.firewall.mandate_file import MandateErrors, load, load_file
+from safebox.firewall.mandate.file import MandateErrors, load, load_file
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GOOD = """\

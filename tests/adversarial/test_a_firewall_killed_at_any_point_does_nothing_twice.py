@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import pytest
 
-from safebox.firewall.control_client import ControlClient
+from safebox.firewall.control.client import ControlClient
 from safebox.firewall.keystore import Keystore
 from tests.live import Answered, Chain, Home, Started, home_at, pairs, until
 from tests.live import http as ask

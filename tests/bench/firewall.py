@@ -24,7 +24,7 @@ from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.ledger import Ledger
-from safebox.firewall.mandate_file import load
+from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Connector, Deliver, Desk, Outcome, Quote, RunView

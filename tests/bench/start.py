@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from safebox.firewall.control_client import ControlClient
-from safebox.firewall.control_wire import ControlError
+from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.wire import ControlError
 from tests.bench.firewall import MANDATE
 from tests.bench.report import Report
 from tests.real_parts import find

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from safebox.firewall.lifecycle import environment
-from safebox.firewall.mandate_file import load
+from safebox.firewall.mandate.file import load
 from safebox.sandbox.cli.commands import COMMANDS
 from safebox.sandbox.cli.exit import EXIT_STATUSES
 from tests.contracts.conftest import real_engine

@@ -14,7 +14,7 @@ import msgspec
 
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
-from safebox.firewall.control import ControlServer
+from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.record import PolicyActivated
 from safebox.firewall.core.tools import Caller

@@ -22,7 +22,7 @@ from safebox.firewall.gateways.limits import PORTS
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ledger import Ledger
-from safebox.firewall.mandate_file import RunFile, load
+from safebox.firewall.mandate.file import RunFile, load
 from safebox.firewall.recovery import view_of
 from safebox.firewall.runs import Run, RunNotLive, Runs
 from safebox.firewall.sources import read_sources

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -34,9 +35,10 @@ from safebox.firewall.core.document import (
 )
 from safebox.firewall.core.facts import build_facts
 from safebox.firewall.core.record import Decided
-from safebox.firewall.core.reply import Reply, could_not, invalid, refused, repeated, told
+from safebox.firewall.core.reply import Reply, could_not, invalid, refused, told
 from safebox.firewall.core.tools import Caller, Tool, find_tool
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, LedgerUnavailable
+from safebox.firewall.idempotency import once
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView
@@ -80,29 +82,13 @@ class Pipeline:
             run.check_live(call.caller)
             tool = find_tool(call.tool, caller=call.caller)  # 2 normalise
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
-            return await self._once(run, tool, action, deliver)
+            return await once(run, action, partial(self._act, run, tool, action, deliver))
         except CallerError as error:
             return invalid(error)
         except FirewallError as error:
             return await self._cannot(action, error)
         finally:
             self._metrics.answered(call.tool, time.perf_counter() - started)
-
-    async def _once(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
-        """Act once under an idempotency key: the same question has the same answer, another one is an error."""
-        if action.key is None:
-            return await self._act(run, tool, action, deliver)
-        earlier, running = run.book.keys.get(action.key), run.running.get(action.key)
-        digest = running[0] if running is not None else earlier.digest if earlier is not None else action.digest
-        if digest != action.digest:
-            raise CallerError("this key was used for another request", code="request.idempotency_conflict")
-        if running is None and earlier is not None:
-            return repeated(earlier, run.book.settled.get(earlier.action_id))
-        if running is None:
-            running = action.digest, asyncio.ensure_future(self._act(run, tool, action, deliver))
-            run.running[action.key] = running
-            running[1].add_done_callback(lambda _: run.running.pop(action.key or "", None))
-        return await asyncio.shield(running[1])
 
     async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
         if tool.ordered:

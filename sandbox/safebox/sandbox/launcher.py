@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from safebox.firewall.control_client import ControlClient
-from safebox.firewall.control_wire import ControlError
+from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.wire import ControlError
 from safebox.firewall.errors import FirewallError, SafeboxError
 from safebox.firewall.settings import Settings
 from safebox.sandbox import service

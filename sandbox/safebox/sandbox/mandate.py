@@ -35,6 +35,6 @@ def check_mandate(text: str, folder: Path) -> None:
     """
     from datetime import UTC, datetime
 
-    from safebox.firewall.mandate_file import load
+    from safebox.firewall.mandate.file import load
 
     load(text, now=datetime.now(UTC), source=str(folder / MANDATE_NAME))

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from safebox.firewall.control_wire import ControlError, closed, receive, send
+from safebox.firewall.control.wire import ControlError, closed, receive, send
 from safebox.sandbox.engines.docker_api import Daemon
 from safebox.sandbox.engines.docker_holder import AHEAD_SECONDS, Holder, make_holder
 from safebox.sandbox.errors import SandboxError

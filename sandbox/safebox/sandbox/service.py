@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from safebox.firewall.control_client import ControlClient
-from safebox.firewall.control_wire import ControlError
+from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.wire import ControlError
 from safebox.firewall.errors import FirewallError
 from safebox.firewall.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebox.firewall.control_wire import MESSAGE_BYTES_MAX, SOCKETS_MAX, ControlError, closed, receive, send
+from safebox.firewall.control.wire import MESSAGE_BYTES_MAX, SOCKETS_MAX, ControlError, closed, receive, send
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebox.firewall.core.money import UNITS_MAX, format_units
-from safebox.firewall.mandate_file import SECTIONS, MandateErrors, load
-from safebox.firewall.mandate_toml import Path, TomlError, parse
+from safebox.firewall.mandate.file import SECTIONS, MandateErrors, load
+from safebox.firewall.mandate.toml import Path, TomlError, parse
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WALLET = """

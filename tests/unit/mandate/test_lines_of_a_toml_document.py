@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from safebox.firewall.mandate_toml import Path, parse
+from safebox.firewall.mandate.toml import Path, parse
 
 DOCUMENT = """\
 # a comment with [brackets] and "quotes"

@@ -9,10 +9,10 @@ import pytest
 from safebox.firewall.core.mandate import decode_mandate, encode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.errors import ConfigError
-from safebox.firewall.mandate_explain import explain
-from safebox.firewall.mandate_file import MandateErrors, RunFile, load, load_file, task_digest
-from safebox.firewall.mandate_grants import CHAINS
-from safebox.firewall.mandate_template import template
+from safebox.firewall.mandate.explain import explain
+from safebox.firewall.mandate.file import MandateErrors, RunFile, load, load_file, task_digest
+from safebox.firewall.mandate.grants import CHAINS
+from safebox.firewall.mandate.template import template
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ACME = "0x2B5AD5c4795c026514f8317c7a215E218DcCD6cF"

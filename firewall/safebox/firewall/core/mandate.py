@@ -1,6 +1,6 @@
 """What a human granted one run. Absent means none; an empty list grants nothing.
 
-Values only: the file format and its error messages are in `safebox.firewall.mandate_file`.
+Values only: the file format and its error messages are in `safebox.firewall.mandate.file`.
 """
 
 from __future__ import annotations

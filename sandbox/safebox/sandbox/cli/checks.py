@@ -161,7 +161,7 @@ def _keystore() -> Result:
 
 
 def _firewall() -> Result:
-    from safebox.firewall.control_wire import ControlError
+    from safebox.firewall.control.wire import ControlError
     from safebox.sandbox.cli.state import connect
 
     if not (state_folder() / "control.sock").exists():

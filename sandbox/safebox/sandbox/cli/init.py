@@ -16,8 +16,8 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The agent's folder; made if there is none.")] = Path(),
 ) -> None:
     """Write a commented safebox.toml that grants next to nothing, ready to be edited."""
-    from safebox.firewall.mandate_file import FILE_NAME
-    from safebox.firewall.mandate_template import template
+    from safebox.firewall.mandate.file import FILE_NAME
+    from safebox.firewall.mandate.template import template
 
     path = folder / FILE_NAME
     try:

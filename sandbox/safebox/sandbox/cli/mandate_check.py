@@ -12,7 +12,7 @@ from safebox.sandbox.cli.console import is_rich, print_json, say
 from safebox.sandbox.cli.words import clean
 
 if TYPE_CHECKING:
-    from safebox.firewall.mandate_explain import Explanation
+    from safebox.firewall.mandate.explain import Explanation
 
 
 def mandate_check(
@@ -22,8 +22,8 @@ def mandate_check(
     """Say in plain words what a mandate grants, or name every mistake with its line."""
     import msgspec
 
-    from safebox.firewall.mandate_explain import explain
-    from safebox.firewall.mandate_file import MandateErrors, load_file
+    from safebox.firewall.mandate.explain import explain
+    from safebox.firewall.mandate.file import MandateErrors, load_file
 
     try:
         found = explain(load_file(file, now=datetime.now(UTC)))
@@ -39,7 +39,7 @@ def mandate_check(
 
 
 def _print(found: Explanation) -> None:
-    from safebox.firewall.mandate_explain import command_line
+    from safebox.firewall.mandate.explain import command_line
 
     rows = [
         ("agent", f"{found.agent}: {clean(found.purpose.strip())}"),

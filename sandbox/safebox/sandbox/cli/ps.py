@@ -27,7 +27,7 @@ def ps(
 
 def live() -> list[dict[str, Any]]:
     """The runs a firewall holds; none if there is no firewall."""
-    from safebox.firewall.control_wire import ControlError
+    from safebox.firewall.control.wire import ControlError
     from safebox.firewall.settings import state_folder
     from safebox.sandbox.cli.state import connect, live_runs
 

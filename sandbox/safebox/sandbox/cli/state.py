@@ -9,7 +9,7 @@ from safebox.firewall.errors import ConfigError
 from safebox.firewall.settings import state_folder
 
 if TYPE_CHECKING:
-    from safebox.firewall.control_client import ControlClient
+    from safebox.firewall.control.client import ControlClient
 
 
 def ledger_path(named: Path | None = None) -> Path:
@@ -28,7 +28,7 @@ def connect() -> ControlClient:
     Raises:
         ControlError: if none answers.
     """
-    from safebox.firewall.control_client import ControlClient
+    from safebox.firewall.control.client import ControlClient
 
     return ControlClient(state_folder() / "control.sock")
 

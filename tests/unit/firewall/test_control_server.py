@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from safebox.firewall import control as control_module
-from safebox.firewall.control import ControlServer
-from safebox.firewall.control_client import ControlClient
-from safebox.firewall.control_wire import ControlError, receive, send
+from safebox.firewall.control import server as control_module
+from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.server import ControlServer
+from safebox.firewall.control.wire import ControlError, receive, send
 from safebox.firewall.errors import ConfigError
 
 

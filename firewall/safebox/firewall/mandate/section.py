@@ -1,7 +1,7 @@
 """One section of a mandate file, read value by value; every mistake is collected with its line.
 
 A reader that finds a mistake notes it and hands back a placeholder, so that all mistakes are found in one go. The
-placeholders go nowhere: `mandate_file.load` raises if a single mistake was noted.
+placeholders go nowhere: `file.load` raises if a single mistake was noted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 from safebox.firewall.core.money import Amount, parse_amount
 from safebox.firewall.errors import ConfigError, SafeboxError
-from safebox.firewall.mandate_toml import Document, Path
+from safebox.firewall.mandate.toml import Document, Path
 
 SHOWN_MAX: Final = 60
 """How much of a wrong value is repeated: enough to recognise it, on one line of a terminal."""

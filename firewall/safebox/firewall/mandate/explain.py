@@ -15,7 +15,7 @@ from safebox.firewall.core.mandate import (
     mandate_digest,
 )
 from safebox.firewall.core.money import Amount
-from safebox.firewall.mandate_file import RunFile
+from safebox.firewall.mandate.file import RunFile
 
 GWEI: Final = 10**9
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from safebox.firewall.control_wire import ControlError, closed, receive, send
+from safebox.firewall.control.wire import ControlError, closed, receive, send
 
 CONNECT_SECONDS: Final = 2
 """A firewall that runs accepts at once: its control channel has threads of its own."""

@@ -10,8 +10,8 @@ from safebox.firewall.core.arguments import COMMAND_MAX, LEASE_MINUTES_MAX, pars
 from safebox.firewall.core.mandate import ComputeGrant, InferenceGrant, LineageGrant, MailGrant, WalletGrant
 from safebox.firewall.core.money import Amount
 from safebox.firewall.errors import CallerError, ConfigError
-from safebox.firewall.mandate_section import Section, as_list, nearest, show
-from safebox.firewall.mandate_toml import Path
+from safebox.firewall.mandate.section import Section, as_list, nearest, show
+from safebox.firewall.mandate.toml import Path
 
 CHAINS: Final[dict[str, int]] = {"dev": 31337, "mainnet": 1, "sepolia": 11155111}
 """Chain ids by configuration (EIP-155); `dev` is the stand-in chain. Others need `chain_id`."""

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from safebox.firewall.control_wire import ControlError, closed, receive, send
+from safebox.firewall.control.wire import ControlError, closed, receive, send
 from safebox.firewall.errors import SafeboxError
 
 BACKLOG: Final = 128

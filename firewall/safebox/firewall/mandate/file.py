@@ -18,7 +18,7 @@ from safebox.firewall.core.mandate import (
     Mandate,
 )
 from safebox.firewall.errors import ConfigError
-from safebox.firewall.mandate_grants import (
+from safebox.firewall.mandate.grants import (
     IMAGE_NAME,
     PLAIN_NAME,
     compute_grant,
@@ -29,8 +29,8 @@ from safebox.firewall.mandate_grants import (
     wallet_grant,
     words_of,
 )
-from safebox.firewall.mandate_section import MandateErrors, Problem, Report, Section, nearest, show
-from safebox.firewall.mandate_toml import BYTES_MAX, TomlError, parse
+from safebox.firewall.mandate.section import MandateErrors, Problem, Report, Section, nearest, show
+from safebox.firewall.mandate.toml import BYTES_MAX, TomlError, parse
 
 __all__ = ["FILE_NAME", "SECTIONS", "MandateErrors", "Problem", "RunFile", "load", "load_file", "task_digest"]
 

@@ -1,0 +1,1 @@
+"""The control socket: how launchers, commands and the kill switch speak to a firewall."""

@@ -1,0 +1,35 @@
+"""One effect under one idempotency key: the same question has the same answer, another one is an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.reply import Reply, repeated
+from safebox.firewall.errors import CallerError
+from safebox.firewall.runs import Run
+
+Act = Callable[[], Coroutine[Any, Any, Reply]]
+
+
+async def once(run: Run, action: Action, act: Act) -> Reply:
+    """Answer an action by `act`, or as it was answered before under its key, also while the first still runs.
+
+    Raises:
+        CallerError: if the key was used for another request.
+    """
+    if action.key is None:
+        return await act()
+    earlier, running = run.book.keys.get(action.key), run.running.get(action.key)
+    digest = running[0] if running is not None else earlier.digest if earlier is not None else action.digest
+    if digest != action.digest:
+        raise CallerError("this key was used for another request", code="request.idempotency_conflict")
+    if running is None and earlier is not None:
+        return repeated(earlier, run.book.settled.get(earlier.action_id))
+    if running is None:
+        running = action.digest, asyncio.ensure_future(act())
+        run.running[action.key] = running
+        running[1].add_done_callback(lambda _: run.running.pop(action.key or "", None))
+    return await asyncio.shield(running[1])
