@@ -10,12 +10,14 @@ from typing import Any
 
 import msgspec
 
-from safebox.firewall.core.action import Action, canonical
+from safebox.firewall.core.action import Action, Call, canonical
 from safebox.firewall.core.decision import Answer, Verdict, refusal
+from safebox.firewall.core.document import decided_event, shown_action, understand
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome, Quote
-from safebox.firewall.core.record import Charge, LedgerEvent, RunStarted, decode_event, encode_event
+from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted, decode_event, encode_event
+from safebox.firewall.core.tools import Caller, find_tool
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ledger import Ledger
@@ -55,11 +57,15 @@ class MemoryStore:
         self.records: list[bytes] = []
         self.broken = False
         self.stall: asyncio.Event | None = None
+        self.shared = False
+        self.merge: Callable[[Sequence[bytes]], None] = lambda _: None
 
     def read(self) -> Iterator[bytes]:
         return iter(list(self.records))
 
-    def append(self, records: Sequence[bytes]) -> asyncio.Future[None]:
+    def append(
+        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+    ) -> asyncio.Future[None]:
         return asyncio.ensure_future(self._append(records))
 
     async def _append(self, records: Sequence[bytes]) -> None:
@@ -142,6 +148,7 @@ class StepClock:
 
     def __init__(self, now_ns: int = NOW_NS) -> None:
         self.now = now_ns
+        self.prefix = ""
         self._ids = itertools.count(1)
 
     def now_ns(self) -> int:
@@ -149,19 +156,19 @@ class StepClock:
         return self.now
 
     def new_id(self, prefix: str) -> str:
-        return f"{prefix}_{next(self._ids):06d}"
+        return f"{prefix}_{self.prefix}{next(self._ids):06d}"
 
 
 class Rig:
     """A pipeline over twins, with one live run `run_1`."""
 
-    def __init__(self, store: MemoryStore | None = None, mandate: str = MANDATE) -> None:
+    def __init__(self, store: MemoryStore | None = None, mandate: str = MANDATE, ledger: Ledger | None = None) -> None:
         self.store = store or MemoryStore()
         self.engine = ScriptedEngine()
         self.clock = StepClock()
         self.metrics = Metrics()
         self.runs = Runs()
-        self.ledger = Ledger(self.store)
+        self.ledger = ledger or Ledger(self.store)
         self.connectors = {
             "chain": MemoryConnector("chain"),
             "mail": MemoryConnector("mail"),
@@ -187,6 +194,16 @@ class Rig:
     @property
     def effects(self) -> int:
         return sum(len(connector.done) for connector in self.connectors.values())
+
+    def decided_for(self, run: str, **changes: Any) -> Decided:
+        """A plain yes to a transfer, as the pipeline would record it."""
+        tool = find_tool("wallet.transfer", caller=Caller.AGENT)
+        call = Call(run=run, tool=tool.name, arguments={"to": PAYEE, "amount": "1 ETH"})
+        action = understand(call, tool, self.clock.new_id("act"), self.clock.now_ns())
+        answer, shown = Answer(Verdict.ALLOW, (), {}), shown_action(action, tool)
+        charges = (Charge("wallet", Amount(10**18, "ETH")),)
+        event = decided_event(action, answer, self.clock.new_id("dec"), "sha256:test", charges, {}, shown, shown)
+        return msgspec.structs.replace(event, **changes)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0.0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from safebox.firewall import effects as effects_module
 from safebox.firewall import pipeline as pipeline_module
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.record import Decided, Settled
@@ -118,7 +119,7 @@ async def test_an_effect_that_may_have_happened_stays_reserved() -> None:
 
 
 async def test_an_effect_that_never_ends_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module, "EFFECT_SECONDS", 0.01)
+    monkeypatch.setattr(effects_module, "EFFECT_SECONDS", 0.01)
     rig = Rig()
     rig.connectors["chain"].on_perform = lambda: asyncio.sleep(5)
     assert (await rig.pipeline.handle(pay())).status is Status.UNKNOWN

@@ -100,7 +100,7 @@ class Append(Echo):
 
     async def handle(self, call: Call, deliver: Deliver | None = None) -> Reply:
         await self._store.append([self._decided])
-        self._store.append([self._settled])
+        self._store.append([self._settled], hurried=False)
         return await super().handle(call)
 
 

@@ -6,6 +6,7 @@ SafeboxError
 ├── FirewallError          ours: could not answer, so the answer is no
 │   ├── PolicyUnavailable  no usable answer from policy
 │   ├── LedgerUnavailable  the record could not be made durable
+│   │   ├── LedgerMoved
 │   │   └── OutcomeUnrecorded
 │   ├── FactsUnavailable   something the decision needs could not be learned
 │   └── EffectError        a connector could not do, or not confirm, an effect
@@ -75,6 +76,13 @@ class LedgerUnavailable(FirewallError):
     def __init__(self, cause: str, *, kind: str = "other", remedy: str = "") -> None:
         super().__init__(cause, remedy=remedy)
         self.kind = kind
+
+
+class LedgerMoved(LedgerUnavailable):
+    """Another firewall wrote to the ledger what this decision didn't know; it has to be made again."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause, kind="moved")
 
 
 class OutcomeUnrecorded(LedgerUnavailable):

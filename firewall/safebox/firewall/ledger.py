@@ -2,30 +2,57 @@
 
 A decision counts in the books from the moment it is queued, and is taken back if it didn't become durable: between two
 awaits nobody can spend the same money twice. An outcome counts once it is durable; until then its reservation stands.
+
+Where firewalls share a ledger, each folds what the others wrote before its own next commit. A yes that was given
+without knowing what they wrote about the same tree of runs is taken back then, and has to be decided again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from safebox.firewall.core.books import Books, RunBook
-from safebox.firewall.core.record import Decided, LedgerEvent, Settled, decode_event, encode_event
-from safebox.firewall.errors import LedgerUnavailable, OutcomeUnrecorded
+from safebox.firewall.core.record import (
+    Decided,
+    LedgerEvent,
+    PolicyActivated,
+    Received,
+    RunStarted,
+    Settled,
+    decode_event,
+    encode_event,
+)
+from safebox.firewall.errors import LedgerMoved, LedgerUnavailable, OutcomeUnrecorded
 
 
 class Store(Protocol):
-    """Where records become durable."""
+    """Where records become durable. `merge` is told what other firewalls wrote, if the store is `shared`."""
+
+    merge: Callable[[Sequence[bytes]], None]
+
+    @property
+    def shared(self) -> bool:
+        """Whether other firewalls may write, too."""
+        ...
 
     def read(self) -> Iterator[bytes]:
         """All records, from the first."""
         ...
 
-    def append(self, records: Sequence[bytes]) -> Awaitable[None]:
+    def append(
+        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+    ) -> Awaitable[None]:
         """Make records durable, all or none.
 
+        Args:
+            records: what to keep.
+            hurried: somebody waits; otherwise they may wait a little for others.
+            still: asked after something was merged: whether they may be written.
+
         Raises:
+            LedgerMoved: if `still` said no.
             LedgerUnavailable: if none became durable.
         """
         ...
@@ -38,21 +65,55 @@ class Store(Protocol):
 class Ledger:
     """Records events and answers from the books they amount to.
 
+    Args:
+        store: keeps the records.
+        firewall: this process's name among those that share the ledger.
+        mine: says whether this process answers for what the firewall of that name decided.
+
     Raises:
         LedgerUnavailable: if the stored records can't be read back.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, firewall: str = "", mine: Callable[[str], bool] = lambda _: True) -> None:
+        self.firewall = firewall
+        self.mine = mine
         self._store = store
+        self._broken: LedgerUnavailable | None = None
+        self._moved: dict[str, int] = {}
+        self._folded = 0
         self._owed: list[Settled] = []
         self._soon: set[asyncio.Future[None]] = set()
         self.books = Books()
-        for number, record in enumerate(store.read(), 1):
+        self._fold(store.read())
+        store.merge = self._merge
+
+    def _fold(self, records: Iterable[bytes]) -> list[LedgerEvent]:
+        events: list[LedgerEvent] = []
+        for record in records:
+            self._folded += 1
             try:
-                self.books.apply(decode_event(record))
+                event = decode_event(record)
+                self.books.apply(event)
             except (ValueError, TypeError, KeyError) as error:  # msgspec's errors are ValueErrors
                 remedy = "run safebox audit verify; the ledger is changed or damaged"
-                raise LedgerUnavailable(f"record {number} can't be understood: {error}", remedy=remedy) from error
+                raise LedgerUnavailable(f"record {self._folded} can't be understood: {error}", remedy=remedy) from error
+            events.append(event)
+        return events
+
+    def _merge(self, records: Sequence[bytes]) -> None:
+        """Fold what another firewall wrote. Half of it is worse than nothing: after a failure there is no ledger."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            events = self._fold(records)
+        except LedgerUnavailable as error:
+            self._broken = error
+            raise
+        for event in events:
+            run = _bound(event)
+            if run is not None:
+                root = self.books.runs[run].root
+                self._moved[root] = self._moved.get(root, 0) + 1
 
     def book(self, run: str) -> RunBook:
         """The book of one run.
@@ -62,14 +123,51 @@ class Ledger:
         """
         return self.books.runs[run]
 
-    def reserve(self, event: Decided) -> Awaitable[None]:
+    def mark(self, run: str) -> int:
+        """Where other firewalls are with this run's tree: to be taken before its facts, for `reserve`."""
+        return self._moved.get(self.books.runs[run].root, 0)
+
+    def reserve(self, event: Decided, mark: int | None = None) -> Awaitable[None]:
         """Reserve at once; what is returned waits until the decision is durable.
 
-        Raises (from the awaitable):
+        Args:
+            event: the decision.
+            mark: where other firewalls were when its facts were looked up; now, if it has none.
+
+        Raises (also from the awaitable):
+            LedgerMoved: if another firewall wrote about the same runs meanwhile; then nothing is reserved.
             LedgerUnavailable: if it isn't durable; then nothing is reserved.
         """
+        bound = self.books.runs[event.run].keys.get(event.key or "")
+        if bound is not None and bound.action_id != event.action_id:
+            raise LedgerMoved("another firewall has bound this key meanwhile")
+        still = None if event.denied else self._still(event.run, mark)
+        if still is not None and not still():
+            raise LedgerMoved("another firewall wrote about this run meanwhile")
         self.books.apply(event)
-        return self._durable(event, self._store.append([encode_event(event)]))
+        return self._durable(event, self._store.append([encode_event(event)], still=still))
+
+    async def start(self, event: RunStarted) -> None:
+        """Record the start of a run; a child's grant is taken out of its parent's at once.
+
+        Raises:
+            ValueError: if its parent can't give as much.
+            LedgerUnavailable: if it isn't durable; then it did not start.
+        """
+        self.books.apply(event)
+        try:
+            await self._store.append([encode_event(event)], still=self._still(event.run))
+        except LedgerUnavailable:
+            self.books.unstart(event)
+            raise
+
+    def _still(self, run: str, mark: int | None = None) -> Callable[[], bool] | None:
+        """Whether others have written nothing that matters to this run since the mark; None if there are no others."""
+        if not self._store.shared:
+            return None
+        root = self.books.runs[run].root
+        seen = self._moved.get(root, 0) if mark is None else mark
+        return lambda: self._moved.get(root, 0) == seen
 
     async def _durable(self, event: Decided, appended: Awaitable[None]) -> None:
         try:
@@ -88,11 +186,11 @@ class Ledger:
 
     def settle_soon(self, event: Settled) -> None:
         """Record the outcome of something that changed nothing outside, without anybody waiting for the disk."""
-        self._begin(event)
+        self._begin(event, hurried=False)
 
-    def _begin(self, event: Settled) -> asyncio.Future[None]:
+    def _begin(self, event: Settled, *, hurried: bool = True) -> asyncio.Future[None]:
         events, self._owed = [*self._owed, event], []
-        appended = self._store.append([encode_event(event) for event in events])
+        appended = self._store.append([encode_event(event) for event in events], hurried=hurried)
         task = asyncio.ensure_future(self._settled(events, appended))
         self._soon.add(task)
         task.add_done_callback(self._seen)
@@ -132,8 +230,10 @@ class Ledger:
         self.books.apply(event)
 
     def unsettled(self) -> list[Decided]:
-        """Every allowed action whose outcome isn't known, oldest first."""
-        found = [event for book in self.books.runs.values() for event in book.open.values()]
+        """Every allowed action whose outcome isn't known and that this firewall answers for, oldest first."""
+        found = [
+            event for book in self.books.runs.values() for event in book.open.values() if self.mine(event.firewall)
+        ]
         return sorted(found, key=lambda event: event.at_ns)
 
     @property
@@ -141,6 +241,21 @@ class Ledger:
         """Whether an outcome waits to be recorded."""
         return bool(self._owed)
 
+    async def catch_up(self) -> None:
+        """Fold what other firewalls have written so far.
+
+        Raises:
+            LedgerUnavailable: if it can't be read.
+        """
+        await self._store.append([])
+
     def close(self) -> None:
         """Write what is queued and let go of the store."""
         self._store.close()
+
+
+def _bound(event: LedgerEvent) -> str | None:
+    """The run about which a yes given without knowing this may be wrong; refusals, outcomes and income take nothing."""
+    if isinstance(event, PolicyActivated | Settled | Received) or (isinstance(event, Decided) and event.denied):
+        return None
+    return event.run

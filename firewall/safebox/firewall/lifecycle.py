@@ -65,7 +65,7 @@ class Lifecycle:
         run_id = self._clock.new_id("run")
         address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
         started = _started(run_id, file, address, folder, engine, self._clock.now_ns())
-        await self._ledger.note(started)
+        await self._ledger.start(started)
         run = self._adopt(started)
         reply = await self._treasury.fund(run)
         if reply is not None and reply.status is not Status.DONE:

@@ -16,10 +16,11 @@ Whatever fails on the way is a no: `FirewallError` is caught once, in `handle`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -37,17 +38,24 @@ from safebox.firewall.core.facts import build_facts
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.reply import Reply, could_not, invalid, refused, told
 from safebox.firewall.core.tools import Caller, Tool, find_tool
-from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, LedgerUnavailable
+from safebox.firewall.effects import Effects
+from safebox.firewall.errors import (
+    CallerError,
+    FactsUnavailable,
+    FirewallError,
+    LedgerMoved,
+    LedgerUnavailable,
+)
 from safebox.firewall.idempotency import once
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView
-from safebox.firewall.runs import Run, RunNotLive, Runs
+from safebox.firewall.runs import Run, Runs
 
 FACTS_SECONDS: Final = 15
 """How long the world may take to tell a cost; a wallet's turn is held meanwhile."""
-EFFECT_SECONDS: Final = 900
-"""After this an effect is unknown: longer than any connector's own limit, so that nothing waits for ever."""
+RACES_MAX: Final = 32
+"""How often other firewalls that share the ledger may overtake an action before its agent is told to come back."""
 
 
 class Pipeline:
@@ -66,6 +74,7 @@ class Pipeline:
         self._engine = engine
         self._ledger = ledger
         self._connectors = connectors
+        self._effects = Effects(connectors, metrics)
         self._clock = clock
         self._runs = runs
         self._metrics = metrics
@@ -82,7 +91,10 @@ class Pipeline:
             run.check_live(call.caller)
             tool = find_tool(call.tool, caller=call.caller)  # 2 normalise
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
-            return await once(run, action, partial(self._act, run, tool, action, deliver))
+            for _ in range(RACES_MAX):
+                with contextlib.suppress(LedgerMoved):  # another firewall was faster: decide again, knowing what it did
+                    return await once(run, action, partial(self._act, run, tool, action, deliver))
+            raise LedgerMoved("other firewalls were faster every time")
         except CallerError as error:
             return invalid(error)
         except FirewallError as error:
@@ -104,6 +116,7 @@ class Pipeline:
                 quote = await self._connectors[tool.connector].quote(action, run.view)
         except TimeoutError as error:
             raise FactsUnavailable("the cost could not be learned in time") from error
+        mark = self._ledger.mark(action.run)
         overlap, pieces = run.evidence.judge(action)
         facts = build_facts(
             action,
@@ -118,12 +131,11 @@ class Pipeline:
         run.check_live(action.caller)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
             answer = refusal("budget.exceeded", "there is not enough budget left for this")
-        decided = decided_event(
-            action, answer, self._clock.new_id("dec"), self._engine.bundle, quote.charges, quote.plan, shown, known
-        )
+        number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
+        decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
         if decided.allowed:
             run.evidence.sent(action, pieces)
-        return decided, self._ledger.reserve(decided)  # 5 record
+        return decided, self._ledger.reserve(decided, mark)  # 5 record
 
     async def _carry_out(
         self, run: Run, tool: Tool, action: Action, decided: Decided, durable: Awaitable[None], deliver: Deliver | None
@@ -135,7 +147,7 @@ class Pipeline:
             return refused(decided)
         outcome = Outcome(status="unknown", detail="the effect was cut off")
         try:
-            outcome = await self._perform(run, tool, action, decided.plan, deliver)  # 7 effect
+            outcome = await self._effects.perform(run, tool, action, decided.plan, deliver)  # 7 effect
         finally:
             settled = settled_event(decided, outcome, at_ns=self._clock.now_ns())  # 8 settle
             if tool.reads_only:
@@ -145,22 +157,6 @@ class Pipeline:
             self._metrics.effect(tool.connector, outcome.status)
             self._runs.tell(settled)
         return told(decided, settled)  # 9 answer
-
-    async def _perform(
-        self, run: Run, tool: Tool, action: Action, plan: dict[str, Any], deliver: Deliver | None
-    ) -> Outcome:
-        try:
-            run.check_live(action.caller)
-            async with asyncio.timeout(EFFECT_SECONDS):
-                return await self._connectors[tool.connector].perform(action, run.view, plan, deliver)
-        except TimeoutError:
-            return Outcome(status="unknown", detail="the effect took too long")
-        except EffectError as error:
-            self._metrics.connector_error(tool.connector, error.code)
-            self._metrics.failed(error)
-            return Outcome(status="unknown" if error.unknown else "failed", detail=error.cause)
-        except (CallerError, FactsUnavailable, RunNotLive) as error:
-            return Outcome(status="failed", detail=error.cause)
 
     async def _cannot(self, action: Action | None, error: FirewallError) -> Reply:
         """Say no because something failed, and write that down if the ledger still can."""

@@ -58,8 +58,9 @@ class Run:
         Raises:
             RunNotLive: if it was stopped or has ended.
         """
-        if self.book.ended is not None or (self.stopped is not None and caller is Caller.AGENT):
-            raise RunNotLive(f"the run is {self.stopped or 'over'}")
+        stopped = self.stopped or (self.book.killed and f"killed by {self.book.killed.by}")
+        if self.book.ended is not None or (stopped and caller is Caller.AGENT):
+            raise RunNotLive(f"the run is {stopped or 'over'}")
 
 
 class Runs:

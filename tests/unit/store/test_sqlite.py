@@ -18,6 +18,7 @@ import pytest
 from safebox.firewall.core.record import GENESIS, chain
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.ledger import Ledger
+from safebox.firewall.store import database
 from safebox.firewall.store import sqlite as sqlite_module
 from safebox.firewall.store.sqlite import SqliteStore
 from tests.real_parts import ROOT
@@ -92,7 +93,7 @@ async def test_a_transaction_has_a_bound_and_keeps_records_of_one_append_togethe
 async def test_what_could_not_be_written_is_not_there_and_the_next_append_is(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_module, "BUSY_MS", 20)
+    monkeypatch.setattr(database, "BUSY_MS", 20)
     store = SqliteStore(path)
     await store.append([b"a"])
     with locked(path):

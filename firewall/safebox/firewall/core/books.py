@@ -1,22 +1,28 @@
 """The balances a ledger amounts to: a fold over its events, the same live as after a restart.
 
-Rule 1: spent + reserved never exceeds granted, on any line (`fits` before `apply`).
+Rule 1: what is committed never exceeds what was granted, on any line of the tree (`fits` before `apply`).
 Rule 2: only an allow reserves; a deny or a hold burns nothing.
 Rule 3: an outcome that is unknown keeps its reservation.
 Rule 4: an idempotency key names one action digest for ever.
+Rule 5: what is earned adds to no line; it waits for its sweep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
+from safebox.firewall.core.accounts import Line
 from safebox.firewall.core.mandate import Mandate, decode_mandate
+from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import (
     Charge,
     Decided,
     LedgerEvent,
     PolicyActivated,
+    Received,
     RunEnded,
     RunKilled,
     RunStarted,
@@ -27,22 +33,14 @@ from safebox.firewall.core.windows import MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
 """The window of `facts.rates.denied_10m`."""
+_NULL: Final = msgspec.Raw(b"null")
+"""What a key need not remember."""
 
 
-class Line:
-    """One budget line, in smallest units."""
+class Kin(msgspec.Struct, frozen=True):
+    """Where a run stands in its tree, as `run` of the policy input says it."""
 
-    __slots__ = ("granted", "reserved", "spent")
-
-    def __init__(self, granted: int) -> None:
-        self.granted = granted
-        self.spent = 0
-        self.reserved = 0
-
-    @property
-    def remaining(self) -> int:
-        """What may still be reserved; 0 if an outcome cost more than was reserved."""
-        return max(0, self.granted - self.spent - self.reserved)
+    parent: str | None = None
 
 
 class RunBook:
@@ -51,22 +49,36 @@ class RunBook:
     __slots__ = (
         "denied",
         "denied_count",
+        "earned",
         "ended",
+        "exposures",
         "keys",
         "killed",
         "lines",
         "mandate",
         "open",
+        "parent",
         "rates",
+        "root",
         "settled",
         "started",
         "unknown",
     )
 
-    def __init__(self, started: RunStarted) -> None:
+    def __init__(self, started: RunStarted, parent: RunBook | None = None) -> None:
         self.started = started
+        self.parent = parent
+        self.root: str = started.run if parent is None else parent.root
         self.mandate: Mandate = decode_mandate(bytes(started.mandate))
-        self.lines = {line: Line(granted) for line, granted in self.mandate.grants().items()}
+        grants = self.mandate.grants()
+        if parent is not None and not parent.can_lend(grants):
+            raise ValueError(f"{started.run} was given more than its parent had")
+        above = {} if parent is None else parent.lines
+        self.lines: dict[tuple[str, str], Line] = {
+            line: Line(granted, above.get(line)) for line, granted in grants.items()
+        }
+        self.exposures: dict[str, Charge] = {}
+        self.earned: dict[str, int] = {}
         self.open: dict[str, Decided] = {}
         self.unknown: set[str] = set()
         self.keys: dict[str, Decided] = {}
@@ -92,10 +104,48 @@ class RunBook:
             wanted[line] = wanted.get(line, 0) + charge.amount.units
         return all(line in self.lines and units <= self.lines[line].remaining for line, units in wanted.items())
 
+    def can_lend(self, grants: Mapping[tuple[str, str], int]) -> bool:
+        """Whether a child may be given this, line by line. A line that wasn't granted lends nothing."""
+        return all(line in self.lines and units <= self.lines[line].remaining for line, units in grants.items())
+
     def remaining(self, rail: str, asset: str) -> int | None:
         """What is left of a line; None if the mandate has no such line."""
         line = self.lines.get((rail, asset))
         return None if line is None else line.remaining
+
+    def settle(self, event: Settled) -> None:
+        """Book what an action of the agent took, gave back, and put at others' disposal."""
+        for charge in event.charges:
+            self._line(charge).take(spent=charge.amount.units)
+        for refund in event.refunds:
+            line = self._line(refund)
+            line.take(spent=-min(line.spent, refund.amount.units))
+        for name, charge in event.exposures.items():
+            self._line(charge).take(exposed=charge.amount.units)
+            before = self.exposures.pop(name, None)
+            if before is not None:
+                self._line(before).take(exposed=-before.amount.units)
+            if charge.amount.units:
+                self.exposures[name] = charge
+
+    def earn(self, amount: Amount) -> None:
+        """Quarantine what arrived: it is on no line, so no action can be paid with it."""
+        self.earned[amount.asset] = self.earned.get(amount.asset, 0) + amount.units
+
+    def swept(self, event: Settled) -> None:
+        """Take what the owner took home out of quarantine, fees included."""
+        for charge in event.charges:
+            held = self.earned.get(charge.amount.asset, 0)
+            self.earned[charge.amount.asset] = max(0, held - charge.amount.units)
+
+    def end(self, event: RunEnded) -> None:
+        """Give what is free back to the parent."""
+        self.ended = event
+        for line in self.lines.values():
+            line.close()
+
+    def _line(self, charge: Charge) -> Line:
+        return self.lines[charge.rail, charge.amount.asset]
 
 
 class Books:
@@ -112,6 +162,7 @@ class Books:
 
         Raises:
             KeyError: if it speaks of a run or action that the ledger doesn't know.
+            ValueError: if a run starts twice, or is given more than its parent has.
         """
         self.last_ns = max(self.last_ns, event.at_ns)
         match event:
@@ -120,18 +171,26 @@ class Books:
             case Settled():
                 self._settled(event)
             case RunStarted():
-                self.runs[event.run] = RunBook(event)
+                self._started(event)
             case RunKilled():
                 self.runs[event.run].killed = event
             case RunEnded():
-                self.runs[event.run].ended = event
+                self.runs[event.run].end(event)
+            case Received():
+                self.runs[event.run].earn(event.amount)
             case PolicyActivated():
                 self.bundle = event.bundle
+
+    def _started(self, event: RunStarted) -> None:
+        if event.run in self.runs:
+            raise ValueError(f"{event.run} was started before")
+        parent = msgspec.json.decode(event.run_view, type=Kin).parent
+        self.runs[event.run] = RunBook(event, None if parent is None else self.runs[parent])
 
     def _decided(self, event: Decided) -> None:
         book = self.runs[event.run]
         if event.key is not None:
-            book.keys[event.key] = event
+            book.keys[event.key] = msgspec.structs.replace(event, plan={}, action=_NULL, facts=_NULL)
         if not event.allowed:
             if event.denied:
                 book.denied.add(event.at_ns, event.probing)
@@ -156,17 +215,21 @@ class Books:
         del book.open[event.action_id]
         _reserve(book, decided, -1)
         if decided.caller is Caller.AGENT:
-            for charge in event.charges:
-                book.lines[charge.rail, charge.amount.asset].spent += charge.amount.units
-            for refund in event.refunds:
-                line = book.lines[refund.rail, refund.amount.asset]
-                line.spent = max(0, line.spent - refund.amount.units)
+            book.settle(event)
+        elif decided.tool == "wallet.sweep":
+            book.swept(event)
+
+    def unstart(self, event: RunStarted) -> None:
+        """Take back the start of a run that did not become durable; nothing has happened in it."""
+        for line in self.runs.pop(event.run).lines.values():
+            line.close()
 
     def revert(self, event: Decided) -> None:
         """Take back a decision that did not become durable; it was the last word on its action."""
         book = self.runs[event.run]
-        if event.key is not None:
-            book.keys.pop(event.key, None)
+        bound = book.keys.get(event.key or "")
+        if bound is not None and bound.decision == event.decision:  # not another firewall's, under the same key
+            del book.keys[event.key or ""]
         if event.allowed:
             del book.open[event.action_id]
             book.rate(event.kind).add(event.at_ns, -1)
@@ -180,4 +243,4 @@ def _reserve(book: RunBook, event: Decided, sign: int) -> None:
     if event.caller is not Caller.AGENT:
         return
     for charge in event.charges:
-        book.lines[charge.rail, charge.amount.asset].reserved += sign * charge.amount.units
+        book.lines[charge.rail, charge.amount.asset].take(reserved=sign * charge.amount.units)

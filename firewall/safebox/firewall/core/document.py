@@ -69,6 +69,7 @@ def decided_event(
     plan: dict[str, Any],
     shown: msgspec.Raw,
     facts: msgspec.Raw,
+    firewall: str = "",
 ) -> Decided:
     """What the ledger keeps of a decision; only an allow carries charges and a plan."""
     allowed = answer.verdict == "allow"
@@ -88,6 +89,7 @@ def decided_event(
         plan=plan if allowed else {},
         action=shown,
         facts=facts,
+        firewall=firewall,
     )
 
 
@@ -111,4 +113,5 @@ def settled_event(decided: Decided, outcome: Outcome, *, at_ns: int, recovered: 
         result=outcome.result,
         detail=outcome.detail,
         recovered=recovered,
+        exposures=outcome.exposures,
     )

@@ -25,12 +25,14 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an effect. `charges` is what was really taken; `result` is what the agent is given.
 
-    `refunds` is what an earlier action of the run was charged and did not use (a lease that ended early). `unknown`
-    keeps the whole reservation until somebody finds out.
+    `refunds` is what an earlier action of the run was charged and did not use (a lease that ended early). `exposures`
+    is what others may take from now on (`record.Settled`). `unknown` keeps the whole reservation until somebody finds
+    out.
     """
 
     status: Literal["done", "failed", "unknown"]
     charges: tuple[Charge, ...] = ()
     refunds: tuple[Charge, ...] = ()
+    exposures: dict[str, Charge] = {}
     result: dict[str, Any] = {}
     detail: str = ""

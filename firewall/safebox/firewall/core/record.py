@@ -39,10 +39,14 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     folder: str | None
     task: str
     inbox: str | None
+    firewall: str = ""
 
 
 class Decided(Event, frozen=True, kw_only=True, tag="decided"):
-    """Policy answered; for an allow, `charges` are reserved. `action` and `facts` are what policy was shown."""
+    """Policy answered; for an allow, `charges` are reserved. `action` and `facts` are what policy was shown.
+
+    `firewall` is the process that decided, where several share a ledger.
+    """
 
     decision: str
     action_id: str
@@ -58,6 +62,7 @@ class Decided(Event, frozen=True, kw_only=True, tag="decided"):
     plan: dict[str, Any]
     action: msgspec.Raw
     facts: msgspec.Raw
+    firewall: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -81,7 +86,8 @@ class Decided(Event, frozen=True, kw_only=True, tag="decided"):
 class Settled(Event, frozen=True, kw_only=True, tag="settled"):
     """What became of an allowed action; `charges` is what was really taken, `refunds` what an earlier one gives back.
 
-    An unknown outcome keeps its reservation.
+    `exposures` is what others may take from now on because of it, by a name for each approval: a later one of the same
+    name replaces it, and nothing revokes it. An unknown outcome keeps its reservation.
     """
 
     decision: str
@@ -94,6 +100,7 @@ class Settled(Event, frozen=True, kw_only=True, tag="settled"):
     result: dict[str, Any]
     detail: str
     recovered: bool = False
+    exposures: dict[str, Charge] = {}
 
 
 class RunEnded(Event, frozen=True, kw_only=True, tag="run_ended"):
@@ -117,7 +124,14 @@ class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated"):
     bundle: str
 
 
-LedgerEvent = RunStarted | Decided | Settled | RunKilled | RunEnded | PolicyActivated
+class Received(Event, frozen=True, kw_only=True, tag="received"):
+    """Money arrived in a run's wallet that nobody granted."""
+
+    run: str
+    amount: Amount
+
+
+LedgerEvent = RunStarted | Decided | Settled | RunKilled | RunEnded | PolicyActivated | Received
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")
 _DECODER: Final[msgspec.json.Decoder[LedgerEvent]] = msgspec.json.Decoder(LedgerEvent, dec_hook=decode_amount)

@@ -1,106 +1,127 @@
-"""The ledger in one SQLite file: WAL, synchronous FULL, one writer with group commit.
+"""The ledger in one SQLite file: WAL, synchronous FULL, group commit.
 
 An append returns once its records are on disk, or raises. Appends that wait at the same time share one transaction
 and so one fsync. After a failed transaction the writer reads the head back from the file before it goes on, because a
 commit that reported an error may still have happened.
+
+Firewalls may share a ledger. Each transaction then begins with what the others have written: it is taken into the books
+first, and an append that was decided without knowing it can be refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from safebox.firewall.core.record import GENESIS, chain
-from safebox.firewall.errors import LedgerUnavailable
+from safebox.firewall.core.record import chain
+from safebox.firewall.errors import LedgerMoved, LedgerUnavailable
+from safebox.firewall.store.database import Row, head_of, is_stored, kind_of, lock_ledger, open_database, signed_to
 from safebox.firewall.store.notary import Notary
 
 BATCH_MAX: Final = 512
 """Records in one transaction: past this a batch gains nothing and delays its first."""
-BUSY_MS: Final = 2_000
-"""How long another process may hold the file's lock before an append is refused."""
-
+UNHURRIED_SECONDS: Final = 0.025
+"""How long an append that nobody waits for may wait for one that somebody does, and so for an fsync they share."""
 IDLE_SECONDS: Final = 0.05
 """After so long without an append the ledger is signed up to its last record."""
 UNSIGNED_MAX: Final = 2_000
 """Under load it is signed after so many records: a signature costs as much as a hundred of them."""
+CATCH_UP: Final = 20_000
+"""Records of earlier firewalls the notary reads at once; appends wait a tenth of a second meanwhile."""
+MERGE_SECONDS: Final = 10
+"""How long the loop may take to read what another firewall wrote; the others wait for the file meanwhile."""
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS events (
-  seq  INTEGER PRIMARY KEY,
-  body BLOB NOT NULL,
-  hash BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS checkpoints (
-  size INTEGER PRIMARY KEY,
-  note TEXT NOT NULL
-) STRICT;
-"""
 
-Append = tuple[Sequence[bytes], "asyncio.Future[None]"]
+class Append(NamedTuple):
+    """Records that become durable together. `still` says, on the loop, whether they may after others wrote."""
+
+    records: Sequence[bytes]
+    future: asyncio.Future[None]
+    hurried: bool
+    still: Callable[[], bool] | None
+
+
 Committed = Callable[[int, float], None]
+Merge = Callable[[Sequence[bytes]], None]
 
 
 class SqliteStore:
-    """Appends records durably and in order; only one process at a time may hold a ledger open for writing.
+    """Appends records durably and in order.
 
     Args:
         path: the database file; made with mode 0600 if it isn't there.
         committed: told (records, seconds) after each transaction, from the writer's thread.
         notary: signs checkpoints; without one there are none.
+        shared: other firewalls may write, too; otherwise this process holds the ledger alone.
 
     Raises:
         LedgerUnavailable: if the file can't be opened, or another process holds it.
     """
 
     def __init__(
-        self, path: Path, *, committed: Committed = lambda _count, _seconds: None, notary: Notary | None = None
+        self,
+        path: Path,
+        *,
+        committed: Committed = lambda _count, _seconds: None,
+        notary: Notary | None = None,
+        shared: bool = False,
     ) -> None:
         self._path = path
         self._committed = committed
+        self.shared = shared
+        self.merge: Merge = lambda _: None
         self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
-        self._lock = _lock(path)
+        self._lock = lock_ledger(path, shared=shared)
         try:
-            self._db = _open(path)
-            self.seq, self._head = _head(self._db)
+            self._db = open_database(path)
+            self.seq, self._head = head_of(self._db)
+            self._signed = signed_to(self._db)
         except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
             raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}") from error
-        self._in_doubt = False
+        self._lost: set[bytes] = set()
         self._notary = notary
-        self._signed = 0
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
         self._thread.start()
 
     def read(self) -> Iterator[bytes]:
-        """All records from the first; for use before the first append.
+        """All records there were when it was opened, from the first; for use before the first append.
 
         Raises:
             LedgerUnavailable: if the file is damaged.
         """
         with contextlib.closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             try:
-                for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
+                for (body,) in db.execute("SELECT body FROM events WHERE seq <= ? ORDER BY seq", (self.seq,)):
                     yield body
             except sqlite3.Error as error:
                 raise LedgerUnavailable(f"the ledger {self._path} can't be read: {error}") from error
 
-    def append(self, records: Sequence[bytes]) -> asyncio.Future[None]:
+    def append(
+        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+    ) -> asyncio.Future[None]:
         """Queue records; the future is done once they are durable.
 
+        Args:
+            records: to be written together, or not at all.
+            hurried: somebody waits; otherwise they may wait a little for records in a hurry.
+            still: asked after what another firewall wrote was taken in: whether these may still be written.
+
         Raises (from the future):
+            LedgerMoved: if `still` said no.
             LedgerUnavailable: if they did not become durable; then none of them did.
         """
         future = asyncio.get_running_loop().create_future()
-        self._queue.put((records, future))
+        self._queue.put(Append(records, future, hurried, still))
         return future
 
     def close(self) -> None:
@@ -111,119 +132,182 @@ class SqliteStore:
         os.close(self._lock)
 
     def _write(self) -> None:
-        self._catch_up()
         last = False
         while not last:
-            try:
-                first = self._queue.get(timeout=IDLE_SECONDS if self._unsigned() else None)
-            except queue.Empty:
-                self._sign()
-                continue
-            if first is None:
-                break
-            batch, last = self._gather(first)
-            self._commit(batch)
-            if self._unsigned() >= UNSIGNED_MAX:
+            batch, last = self._gather()
+            if batch:
+                self._commit(batch)
+            if not batch or self._unsigned() >= UNSIGNED_MAX:
                 self._sign()
         self._sign()
 
-    def _catch_up(self) -> None:
-        """Give the notary what was recorded before; it then knows the same records as the file."""
-        if self._notary is not None:
-            for (body,) in self._db.execute("SELECT body FROM events WHERE seq > ? ORDER BY seq", (self._notary.size,)):
-                self._notary.add(body)
-            self._signed = _signed(self._db)
+    def _gather(self) -> tuple[list[Append], bool]:
+        """Wait for what is to be written together; nothing if there was nothing for a while."""
+        batch: list[Append] = []
+        size, hurried, until = 0, False, 0.0
+        while size < BATCH_MAX:
+            try:
+                item = self._next(None if not batch else 0.0 if hurried else until - time.monotonic())
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            until = until or time.monotonic() + UNHURRIED_SECONDS
+            hurried = hurried or item.hurried
+            batch.append(item)
+            size += len(item.records)
+        return batch, False
+
+    def _next(self, seconds: float | None) -> Append | None:
+        if seconds is None:
+            return self._queue.get(timeout=IDLE_SECONDS if self._unsigned() else None)
+        return self._queue.get_nowait() if seconds <= 0 else self._queue.get(timeout=seconds)
+
+    def _commit(self, batch: list[Append]) -> None:
+        started = time.perf_counter()
+        try:
+            self._begin()
+            batch = self._merged(batch)
+            rows = self._rows(batch)
+            self._insert(rows)
+        except sqlite3.Error as error:
+            self._rollback()
+            _finish(batch, LedgerUnavailable(f"the ledger can't be written: {error}", kind=kind_of(error)))
+            return
+        except LedgerUnavailable as error:
+            self._rollback()
+            _finish(batch, error)
+            return
+        if rows:
+            self.seq, self._head = rows[-1][0], rows[-1][2]
+            self._sealed([row[1] for row in rows])
+        self._committed(len(rows), time.perf_counter() - started)
+        _finish(batch, None)
+
+    def _begin(self) -> None:
+        """Take the file's lock, and go on only if it is as this firewall left it.
+
+        Raises:
+            sqlite3.Error: if it isn't; then only a restart, which reads it all, can go on.
+        """
+        self._db.execute("BEGIN IMMEDIATE")
+        if self._lost and not self.shared:
+            if head_of(self._db) != (self.seq, self._head):
+                raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
+            self._lost.clear()
+
+    def _merged(self, batch: list[Append]) -> list[Append]:
+        """Take in what other firewalls wrote; what may not be written any more is refused.
+
+        Raises:
+            sqlite3.Error: if what they wrote doesn't follow what this firewall knows.
+            LedgerUnavailable: if the loop didn't take it in.
+        """
+        if not self.shared or head_of(self._db) == (self.seq, self._head):
+            return batch
+        bodies = self._foreign()
+        kept = _on_loop(batch, lambda: self._taken_in(bodies, batch))
+        _finish([each for each in batch if each not in kept], LedgerMoved("another firewall was faster"))
+        return kept
+
+    def _foreign(self) -> list[bytes]:
+        bodies: list[bytes] = []
+        seq, head = self.seq, self._head
+        for number, body, stored in self._db.execute(
+            "SELECT seq, body, hash FROM events WHERE seq > ? ORDER BY seq", (self.seq,)
+        ):
+            seq, head = seq + 1, chain(head, body)
+            if number != seq or stored != head or body in self._lost:
+                raise sqlite3.DatabaseError(f"record {number} doesn't follow what this firewall wrote; restart it")
+            bodies.append(body)
+        if not bodies:
+            raise sqlite3.DatabaseError("the file's last record is not the one that was written; restart the firewall")
+        return bodies
+
+    def _taken_in(self, bodies: list[bytes], batch: list[Append]) -> list[Append]:
+        self.merge(bodies)
+        for body in bodies:
+            self.seq, self._head = self.seq + 1, chain(self._head, body)
+        self._sealed(bodies)
+        return [each for each in batch if each.still is None or each.still()]
+
+    def _rows(self, batch: list[Append]) -> list[Row]:
+        rows: list[Row] = []
+        seq, head = self.seq, self._head
+        for each in batch:
+            for record in each.records:
+                seq, head = seq + 1, chain(head, record)
+                rows.append((seq, record, head))
+        return rows
+
+    def _insert(self, rows: list[Row]) -> None:
+        try:
+            self._db.executemany("INSERT INTO events (seq, body, hash) VALUES (?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error:
+            self._rollback()
+            if rows and is_stored(self._db, rows[-1]):
+                return
+            self._lost.update(row[1] for row in rows)
+            raise
+
+    def _rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
 
     def _unsigned(self) -> int:
-        return 0 if self._notary is None else self._notary.size - self._signed
+        return 0 if self._notary is None else self.seq - self._signed
+
+    def _sealed(self, bodies: Sequence[bytes]) -> None:
+        """Give the notary what follows what it has; what it misses it reads from the file, see `_sign`."""
+        if self._notary is not None and self._notary.size == self.seq - len(bodies):
+            for body in bodies:
+                self._notary.add(body)
 
     def _sign(self) -> None:
         """Keep a checkpoint; one that can't be written is tried again after the next append."""
         if self._notary is None or not self._unsigned():
             return
-        size = self._notary.size
         with contextlib.suppress(sqlite3.Error):
-            self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (size, self._notary.checkpoint()))
-            self._signed = size
+            unread = "SELECT body FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+            for (body,) in self._db.execute(unread, (self._notary.size, self.seq, CATCH_UP)).fetchall():
+                self._notary.add(body)
+            if self._notary.size == self.seq:
+                note = self._notary.checkpoint()
+                self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (self.seq, note))
+                self._signed = self.seq
 
-    def _gather(self, first: Append) -> tuple[list[Append], bool]:
-        batch, size = [first], len(first[0])
-        while size < BATCH_MAX:
+
+def _on_loop(batch: list[Append], work: Callable[[], list[Append]]) -> list[Append]:
+    """Have the loop do something for the writer, which waits; what it hasn't begun in time is never done.
+
+    Raises:
+        LedgerUnavailable: if the loop doesn't, or can't.
+    """
+    answer: Future[list[Append]] = Future()
+
+    def do() -> None:
+        if answer.set_running_or_notify_cancel():
             try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if item is None:
-                return batch, True
-            batch.append(item)
-            size += len(item[0])
-        return batch, False
+                answer.set_result(work())
+            except LedgerUnavailable as error:
+                answer.set_exception(error)
 
-    def _commit(self, batch: list[Append]) -> None:
-        started = time.perf_counter()
-        rows: list[tuple[int, bytes, bytes]] = []
-        try:
-            self._resync()
-            seq, head = self.seq, self._head
-            for records, _ in batch:
-                for record in records:
-                    seq, head = seq + 1, chain(head, record)
-                    rows.append((seq, record, head))
-            self._insert(rows)
-        except sqlite3.Error as error:
-            self._in_doubt = True
-            cause = LedgerUnavailable(f"the ledger can't be written: {error}", kind=_kind(error))
-            _finish(batch, cause)
-            return
-        self.seq, self._head = seq, head
-        if self._notary is not None:
-            for _, record, _ in rows:
-                self._notary.add(record)
-        self._committed(len(rows), time.perf_counter() - started)
-        _finish(batch, None)
-
-    def _insert(self, rows: list[tuple[int, bytes, bytes]]) -> None:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT INTO events (seq, body, hash) VALUES (?, ?, ?)", rows)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.execute("ROLLBACK")
-            if _stored(self._db, rows[-1]):
-                return
-            raise
-
-    def _resync(self) -> None:
-        """After a failure: go on only if the file is as it was; what it holds beyond that was reported as lost.
-
-        Raises:
-            sqlite3.Error: if it isn't; then only a restart, which reads it all, can go on.
-        """
-        if self._in_doubt:
-            if _head(self._db) != (self.seq, self._head):
-                raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
-            self._in_doubt = False
-
-
-def _kind(error: sqlite3.Error) -> str:
-    """A short word for what SQLite says, as in `full`, `busy`, `readonly`, `ioerr` or `corrupt`."""
-    name = getattr(error, "sqlite_errorname", None) or "sqlite_other"
-    return str(name).split("_")[1].lower()
-
-
-def _stored(db: sqlite3.Connection, row: tuple[int, bytes, bytes]) -> bool:
     try:
-        found = db.execute("SELECT hash FROM events WHERE seq = ?", (row[0],)).fetchone()
-    except sqlite3.Error:
-        return False
-    return found is not None and found[0] == row[2]
+        batch[0].future.get_loop().call_soon_threadsafe(do)
+    except RuntimeError as error:  # the loop has closed
+        raise LedgerUnavailable("what another firewall wrote could not be taken in", kind="moved") from error
+    wait((answer,), MERGE_SECONDS)
+    if answer.cancel():
+        raise LedgerUnavailable("what another firewall wrote was not taken in in time", kind="moved")
+    return answer.result()
 
 
-def _finish(batch: list[Append], error: LedgerUnavailable | None) -> None:
-    loop = batch[0][1].get_loop()
+def _finish(batch: Sequence[Append], error: LedgerUnavailable | None) -> None:
+    if not batch:
+        return
     with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-        loop.call_soon_threadsafe(_resolve, [future for _, future in batch], error)
+        batch[0].future.get_loop().call_soon_threadsafe(_resolve, [each.future for each in batch], error)
 
 
 def _resolve(futures: list[asyncio.Future[None]], error: LedgerUnavailable | None) -> None:
@@ -234,46 +318,3 @@ def _resolve(futures: list[asyncio.Future[None]], error: LedgerUnavailable | Non
             future.set_result(None)
         else:
             future.set_exception(error)
-
-
-def _lock(path: Path) -> int:
-    try:
-        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LedgerUnavailable(f"the ledger's folder can't be written: {error}") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise LedgerUnavailable(
-            f"another firewall holds the ledger {path}", remedy="use its state folder's daemon, or stop it"
-        ) from error
-    return handle
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000)
-    try:
-        _prepare(db)
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = FULL")
-    db.executescript(_SCHEMA)
-
-
-def _signed(db: sqlite3.Connection) -> int:
-    """Up to which record the ledger is signed."""
-    (size,) = db.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
-    return int(size)
-
-
-def _head(db: sqlite3.Connection) -> tuple[int, bytes]:
-    row = db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
-    return (0, GENESIS) if row is None else (int(row[0]), bytes(row[1]))
