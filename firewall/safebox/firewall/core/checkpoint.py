@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from typing import Final
 
 import msgspec
@@ -30,6 +31,7 @@ _ID_BYTES: Final = 4
 _SIGNATURE_BYTES: Final = 64
 _NOTE_BYTES_MAX: Final = 65_536
 _DASH: Final = "— "  # EM DASH and a space: what a signature line starts with
+_ONE_NOTE: Final = re.compile(r"(?:[^\n]+\n){3,16}\n(?:— [^\n]+\n)+")
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -101,6 +103,25 @@ def read(note: str, verifier: Verifier) -> Checkpoint:
     if not any(_is_good(line, text, verifier) for line in signatures.split("\n")):
         raise ConfigError(f"the checkpoint has no good signature of {verifier.name}")
     return _parse(text)
+
+
+def split(text: str) -> tuple[list[str], str]:
+    """Part notes that were written one after another, and what follows the last whole one: the start of a cut note."""
+    notes: list[str] = []
+    place = 0
+    while (found := _ONE_NOTE.match(text, place)) is not None:
+        notes.append(found.group())
+        place = found.end()
+    return notes, text[place:]
+
+
+def unchecked(note: str) -> Checkpoint:
+    """What a note says, whoever signed it: enough to contradict a ledger, never to vouch for one.
+
+    Raises:
+        ConfigError: if it is no checkpoint.
+    """
+    return _parse(note.partition("\n\n")[0] + "\n")
 
 
 def _is_good(line: str, text: str, verifier: Verifier) -> bool:

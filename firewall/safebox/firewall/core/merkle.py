@@ -12,11 +12,13 @@ from collections.abc import Sequence
 HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256().digest()
 """The root of no records (RFC 6962 2.1)."""
+LEAF = b"\x00"
+"""What is hashed before a record, so that no record can pass for two subtrees."""
 
 
 def leaf_hash(record: bytes) -> bytes:
     """Name one record: SHA-256(0x00, record)."""
-    return hashlib.sha256(b"\x00" + record).digest()
+    return hashlib.sha256(LEAF + record).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from safebox.firewall.core.checkpoint import Verifier, read
 from safebox.firewall.core.merkle import HASH_BYTES, leaf_hash, prove_inclusion, verify_inclusion
 from safebox.firewall.core.record import Decided, RunStarted, Settled, decode_event
 from safebox.firewall.errors import ConfigError
-from safebox.firewall.store.reader import open_ledger
+from safebox.firewall.store.reader import DAMAGE, open_ledger
 
 PATH_MAX: Final = 64
 """Hashes in a path: one for each level of a tree, and no tree has more records than a 64-bit number counts."""
@@ -44,7 +43,7 @@ def prove(ledger: Path, identity: str) -> list[Proof]:
             bodies = [
                 bytes(body) for (body,) in db.execute("SELECT body FROM events WHERE seq <= ? ORDER BY seq", (size,))
             ]
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             raise ConfigError(
                 f"{ledger} is not a readable ledger: {error}", remedy="run safebox audit verify"
             ) from error

@@ -7,9 +7,12 @@ import json
 import sqlite3
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safebox.firewall.errors import ConfigError
+
+DAMAGE: Final = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises; the second when SQLite's own message repeats what it found."""
 
 
 @contextlib.contextmanager
@@ -50,6 +53,6 @@ def last_checkpoint(path: Path) -> str | None:
     with open_ledger(path) as db:
         try:
             row = db.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             raise ConfigError(f"{path} has no checkpoints: {error}", remedy="run safebox audit verify") from error
     return None if row is None else str(row[0])

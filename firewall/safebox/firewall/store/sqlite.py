@@ -132,6 +132,8 @@ class SqliteStore:
         os.close(self._lock)
 
     def _write(self) -> None:
+        if not self.seq:
+            self._keep()  # a ledger begins signed: one without any checkpoint has lost them
         last = False
         while not last:
             batch, last = self._gather()
@@ -273,9 +275,14 @@ class SqliteStore:
             for (body,) in self._db.execute(unread, (self._notary.size, self.seq, CATCH_UP)).fetchall():
                 self._notary.add(body)
             if self._notary.size == self.seq:
-                note = self._notary.checkpoint()
-                self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (self.seq, note))
-                self._signed = self.seq
+                self._keep()
+
+    def _keep(self) -> None:
+        if self._notary is not None:
+            size, note = self._notary.size, self._notary.checkpoint()
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (size, note))
+                self._signed = size
 
 
 def _on_loop(batch: list[Append], work: Callable[[], list[Append]]) -> list[Append]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from safebox.sandbox.cli.exit import CHECK_FAILED
 from safebox.sandbox.cli.words import clean
 
 if TYPE_CHECKING:
-    from safebox.firewall.core.checkpoint import Verifier
+    from safebox.firewall.core.checkpoint import Checkpoint, Verifier
     from safebox.firewall.store.verify import VerifyReport
 
 
@@ -24,26 +23,23 @@ def audit_verify(
         Path | None, typer.Option("--key", metavar="FILE", help="The public key; else the one beside.")
     ] = None,
     kept: Annotated[
-        Path | None, typer.Option("--checkpoint", metavar="FILE", help="A checkpoint that was kept elsewhere.")
+        list[str] | None,
+        typer.Option("--checkpoint", metavar="FILE_OR_URL", help="One or more checkpoints that were kept elsewhere."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Say whether the ledger is intact, signed up to where, and - given a checkpoint kept elsewhere - complete."""
     import msgspec
 
-    from safebox.firewall.core.checkpoint import read
     from safebox.firewall.store.verify import verify
+    from safebox.sandbox.cli.progress import Progress
     from safebox.sandbox.cli.state import ledger_path
 
     path = ledger_path(ledger)
     verifier = read_key(key, path)
-    if kept is not None and verifier is None:
-        raise ConfigError("a checkpoint can't be read without the public key", remedy="name it: --key FILE")
-    checkpoint = None if kept is None or verifier is None else read(read_text(kept), verifier)
-    show = sys.stderr.isatty() and not as_json
-    report = verify(path, _progress if show else None, key=verifier, kept=checkpoint)
-    if show:
-        sys.stderr.write("\r\x1b[K")
+    checkpoints = [checkpoint for place in kept or () for checkpoint in _kept(place, verifier)]
+    with Progress("checked", quiet=as_json) as progress:
+        report = verify(path, progress.show, key=verifier, kept=checkpoints)
     if as_json:
         print_json({"ledger": str(path), **msgspec.to_builtins(report)})
     else:
@@ -65,6 +61,19 @@ def read_key(named: Path | None, ledger: Path) -> Verifier | None:
     return Verifier.parse(read_text(path)) if named is not None or path.is_file() else None
 
 
+def _kept(place: str, verifier: Verifier | None) -> list[Checkpoint]:
+    """All checkpoints that are kept in a place."""
+    from safebox.firewall.core.checkpoint import read, split
+    from safebox.firewall.store.places import is_url, open_place
+
+    if verifier is None:
+        raise ConfigError("a checkpoint can't be read without the public key", remedy="name it: --key FILE")
+    notes, rest = split(open_place(place).read() if is_url(place) else read_text(Path(place)))
+    if not notes:
+        read(rest, verifier)  # says what is wrong with it
+    return [read(note, verifier) for note in notes]
+
+
 def read_text(path: Path) -> str:
     """A small text file.
 
@@ -79,11 +88,6 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"{path} is no text", remedy="name another file") from error
 
 
-def _progress(checked: int, total: int) -> None:
-    sys.stderr.write(f"\rchecked {checked:,} of {total:,} records")
-    sys.stderr.flush()
-
-
 def _say(path: Path, report: VerifyReport) -> None:
     records = f"{report.events:,} record{'' if report.events == 1 else 's'}"
     if report.intact:
@@ -92,7 +96,7 @@ def _say(path: Path, report: VerifyReport) -> None:
     else:
         say(f"NOT INTACT  {clean(report.problem or 'it is damaged')}", style="bold red")
         say(f"ledger      {path}, {records}")
-        say("            What was recorded before that is sound; keep the file, and look at who could write to it.")
+        say("            Keep the file as it is, and look at who could write to it.")
     _say_signed(report)
     _say_kept(report)
     if report.effects_without_allow:
@@ -104,6 +108,8 @@ def _say_signed(report: VerifyReport) -> None:
         say(f"NOT SIGNED  {clean(report.signature_problem)}", style="bold red")
     elif report.signed_to is None:
         say("signed      not looked at: there is no public key here; name one with --key", style="yellow")
+    elif report.signed_to < report.events:
+        say(f"signed      up to record {report.signed_to:,}; what came after that nobody vouches for", style="yellow")
     else:
         say(f"signed      up to record {report.signed_to:,}", style="green")
 
@@ -119,5 +125,7 @@ def _say_kept(report: VerifyReport) -> None:
         say("INCOMPLETE  records the kept checkpoint names are gone", style="bold red")
     if report.consistent:
         say("consistent  history is the one the kept checkpoint saw", style="green")
+    elif report.consistent is None:
+        say("consistent  not known: no kept checkpoint is short enough to be compared")
     else:
         say("REWRITTEN   history is not the one the kept checkpoint saw", style="bold red")
