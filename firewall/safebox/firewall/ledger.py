@@ -43,7 +43,7 @@ class Store(Protocol):
 
     def append(
         self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
-    ) -> Awaitable[None]:
+    ) -> asyncio.Future[None]:
         """Make records durable, all or none.
 
         Args:
@@ -82,7 +82,6 @@ class Ledger:
         self._moved: dict[str, int] = {}
         self._folded = 0
         self._owed: list[Settled] = []
-        self._soon: set[asyncio.Future[None]] = set()
         self.books = Books()
         self._fold(store.read())
         store.merge = self._merge
@@ -176,25 +175,19 @@ class Ledger:
             self.books.revert(event)
             raise
 
-    def settle(self, event: Settled) -> Awaitable[None]:
-        """Record an outcome, together with any that could not be recorded before; the awaitable waits for the disk.
+    async def settle(self, event: Settled) -> None:
+        """Record an outcome, together with any that could not be recorded before.
 
-        Raises (from the awaitable):
+        It counts once it is on disk, whether or not somebody still waits.
+
+        Raises:
             OutcomeUnrecorded: if it isn't durable; it is owed, and its reservation stands.
         """
-        return asyncio.shield(self._begin(event))  # whoever stops waiting: what is on disk counts in the books
+        await self._recorded([*self._owed, event])
 
     def settle_soon(self, event: Settled) -> None:
         """Record the outcome of something that changed nothing outside, without anybody waiting for the disk."""
-        self._begin(event, hurried=False)
-
-    def _begin(self, event: Settled, *, hurried: bool = True) -> asyncio.Future[None]:
-        events, self._owed = [*self._owed, event], []
-        appended = self._store.append([encode_event(event) for event in events], hurried=hurried)
-        task = asyncio.ensure_future(self._settled(events, appended))
-        self._soon.add(task)
-        task.add_done_callback(self._seen)
-        return task
+        self._record([*self._owed, event], hurried=False)
 
     async def pay_what_is_owed(self) -> None:
         """Try again to record outcomes that could not be recorded.
@@ -202,23 +195,27 @@ class Ledger:
         Raises:
             OutcomeUnrecorded: if they still can't.
         """
-        events, self._owed = self._owed, []
-        if events:
-            await self._settled(events, self._store.append([encode_event(event) for event in events]))
+        if self._owed:
+            await self._recorded(self._owed)
 
-    async def _settled(self, events: list[Settled], appended: Awaitable[None]) -> None:
+    async def _recorded(self, events: list[Settled]) -> None:
         try:
-            await appended
+            await asyncio.shield(self._record(events))
         except LedgerUnavailable as error:
-            self._owed = events + self._owed
             raise OutcomeUnrecorded(error.cause, kind=error.kind) from error
+
+    def _record(self, events: list[Settled], *, hurried: bool = True) -> asyncio.Future[None]:
+        self._owed = []
+        appended = self._store.append([encode_event(event) for event in events], hurried=hurried)
+        appended.add_done_callback(lambda _: self._settled(events, appended))  # before whoever waits goes on
+        return appended
+
+    def _settled(self, events: list[Settled], appended: asyncio.Future[None]) -> None:
+        if appended.cancelled() or appended.exception() is not None:
+            self._owed = events + self._owed
+            return
         for event in events:
             self.books.apply(event)
-
-    def _seen(self, task: asyncio.Future[None]) -> None:
-        self._soon.discard(task)
-        if not task.cancelled():
-            task.exception()  # what failed is owed
 
     async def note(self, event: LedgerEvent) -> None:
         """Record an event that reserves nothing.

@@ -41,12 +41,16 @@ MERGE_SECONDS: Final = 10
 """How long the loop may take to read what another firewall wrote; the others wait for the file meanwhile."""
 
 
+ROWS_AT_ONCE: Final = 64
+"""Rows of one statement. Each statement gives the interpreter up and must win it back from a busy loop."""
+_INSERT: Final = "INSERT INTO events (seq, body, hash) VALUES "
+
+
 class Append(NamedTuple):
     """Records that become durable together. `still` says, on the loop, whether they may after others wrote."""
 
     records: Sequence[bytes]
     future: asyncio.Future[None]
-    hurried: bool
     still: Callable[[], bool] | None
 
 
@@ -79,7 +83,9 @@ class SqliteStore:
         self._committed = committed
         self.shared = shared
         self.merge: Merge = lambda _: None
-        self._queue: queue.SimpleQueue[Append | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Append] | None] = queue.SimpleQueue()
+        self._unhurried: list[Append] = []
+        self._hurry: asyncio.TimerHandle | None = None
         self._lock = lock_ledger(path, shared=shared)
         try:
             self._db = open_database(path)
@@ -120,12 +126,27 @@ class SqliteStore:
             LedgerMoved: if `still` said no.
             LedgerUnavailable: if they did not become durable; then none of them did.
         """
-        future = asyncio.get_running_loop().create_future()
-        self._queue.put(Append(records, future, hurried, still))
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._unhurried.append(Append(records, future, still))
+        if hurried:
+            self._hand_over()
+        elif self._hurry is None:
+            self._hurry = loop.call_later(UNHURRIED_SECONDS, self._hand_over)
         return future
+
+    def _hand_over(self) -> None:
+        """Wake the writer once for all that waits."""
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
+        if self._unhurried:
+            self._queue.put(self._unhurried)
+            self._unhurried = []
 
     def close(self) -> None:
         """Write what is queued and let go of the file."""
+        self._hand_over()
         self._queue.put(None)
         self._thread.join()
         self._db.close()
@@ -146,30 +167,27 @@ class SqliteStore:
     def _gather(self) -> tuple[list[Append], bool]:
         """Wait for what is to be written together; nothing if there was nothing for a while."""
         batch: list[Append] = []
-        size, hurried, until = 0, False, 0.0
+        size = 0
         while size < BATCH_MAX:
             try:
-                item = self._next(None if not batch else 0.0 if hurried else until - time.monotonic())
+                items = self._queue.get_nowait() if batch else self._queue.get(timeout=self._patience())
             except queue.Empty:
                 break
-            if item is None:
+            if items is None:
                 return batch, True
-            until = until or time.monotonic() + UNHURRIED_SECONDS
-            hurried = hurried or item.hurried
-            batch.append(item)
-            size += len(item.records)
+            batch += items
+            size += sum(len(item.records) for item in items)
         return batch, False
 
-    def _next(self, seconds: float | None) -> Append | None:
-        if seconds is None:
-            return self._queue.get(timeout=IDLE_SECONDS if self._unsigned() else None)
-        return self._queue.get_nowait() if seconds <= 0 else self._queue.get(timeout=seconds)
+    def _patience(self) -> float | None:
+        return IDLE_SECONDS if self._unsigned() else None
 
     def _commit(self, batch: list[Append]) -> None:
         started = time.perf_counter()
         try:
             self._begin()
             batch = self._merged(batch)
+            self._lost.clear()
             rows = self._rows(batch)
             self._insert(rows)
         except sqlite3.Error as error:
@@ -187,16 +205,15 @@ class SqliteStore:
         _finish(batch, None)
 
     def _begin(self) -> None:
-        """Take the file's lock, and go on only if it is as this firewall left it.
+        """Take the file's lock where there are others, and go on only if it is as this firewall left it.
 
         Raises:
             sqlite3.Error: if it isn't; then only a restart, which reads it all, can go on.
         """
-        self._db.execute("BEGIN IMMEDIATE")
-        if self._lost and not self.shared:
-            if head_of(self._db) != (self.seq, self._head):
-                raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
-            self._lost.clear()
+        if self.shared:
+            self._db.execute("BEGIN IMMEDIATE")
+        elif self._lost and head_of(self._db) != (self.seq, self._head):
+            raise sqlite3.DatabaseError("the file has records that were reported as lost; restart the firewall")
 
     def _merged(self, batch: list[Append]) -> list[Append]:
         """Take in what other firewalls wrote; what may not be written any more is refused.
@@ -243,9 +260,15 @@ class SqliteStore:
         return rows
 
     def _insert(self, rows: list[Row]) -> None:
+        """Write rows and commit: in one statement, which is a transaction of its own, if they are few."""
         try:
-            self._db.executemany("INSERT INTO events (seq, body, hash) VALUES (?, ?, ?)", rows)
-            self._db.execute("COMMIT")
+            if len(rows) > ROWS_AT_ONCE and not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                some = rows[start : start + ROWS_AT_ONCE]
+                self._db.execute(_INSERT + ",".join(["(?,?,?)"] * len(some)), [value for row in some for value in row])
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
         except sqlite3.Error:
             self._rollback()
             if rows and is_stored(self._db, rows[-1]):
@@ -254,6 +277,7 @@ class SqliteStore:
             raise
 
     def _rollback(self) -> None:
+        """End a transaction that failed; `_lost` keeps in mind what may be in the file all the same."""
         with contextlib.suppress(sqlite3.Error):
             self._db.execute("ROLLBACK")
 
