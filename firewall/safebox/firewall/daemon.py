@@ -30,6 +30,7 @@ from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
+from safebox.firewall.stops import Stops
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
@@ -42,8 +43,6 @@ WATCH_SECONDS: Final = 2
 """How often ceilings, debts to the ledger and the far sides' health are looked at."""
 VERIFY_SECONDS: Final = 300
 """How often the whole ledger is verified in the background."""
-OWNER: Final = "the owner"
-"""Who asks over the control socket."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -106,6 +105,7 @@ class Firewall:
             gateways=self.gateways,
             clock=self.clock,
         )
+        self._stops = Stops(self.ledger, self.runs, self.clock)
         self._restored = self._lifecycle.restore()
         await recover(self.ledger, self._world.connectors, self.clock)
         self._doubts = Doubts(self.ledger, self._world.connectors, self.clock)
@@ -149,8 +149,9 @@ class Firewall:
                 answer = {"runs": [self._shown(run.view.id) for run in self.runs.all()]}
             case "start" | "attach" | "end":
                 answer = await self._operate_run(op, fields, sockets)
-            case "kill":
-                answer = await self._killed(fields.get("run"))
+            case "kill" | "pause" | "resume" | "freeze" | "thaw":
+                answer = await self._stops.carry_out(op, fields)
+                self._count_runs()
             case "hold":
                 pass  # the control server keeps count of who holds
             case "stop":
@@ -184,11 +185,9 @@ class Firewall:
                     remedy="leave the option out, use another SAFEBOX_HOME, or stop that firewall",
                 )
 
-    def stop_now(self, run: str | None, by: str) -> None:
-        """Let no effect start from here on. See `control.Operations`."""
-        for found in self.runs.all():
-            if run is None or found.view.id == run:
-                found.stopped = found.stopped or f"killed by {by}"
+    def stop_now(self, op: str, fields: dict[str, Any]) -> None:
+        """Let nothing start from here on that `op` stops. See `control.Operations`."""
+        self._stops.hear(op, fields)
 
     async def launcher_gone(self, runs: list[str]) -> None:
         """End the runs whose launcher hung up without a word, and the firewall itself if it was started for them."""
@@ -210,15 +209,6 @@ class Firewall:
         ended = await self._lifecycle.end(run, reason, exit_code)
         return {**ended, "lines": shown["lines"]}
 
-    async def _killed(self, run: str | None) -> dict[str, Any]:
-        names = [found.view.id for found in self.runs.all() if run is None or found.view.id == run]
-        if run is not None and not names:
-            raise CallerError(f"there is no live run {run!r}", remedy="safebox ps lists them")
-        for name in names:
-            self.runs.tell_plain({"event": "stop", "run": name, "reason": "killed"})
-        await asyncio.gather(*(self._lifecycle.kill(name, OWNER) for name in names))
-        return {"killed": names}
-
     def _status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
@@ -236,7 +226,7 @@ class Firewall:
 
     def _shown(self, run: str) -> dict[str, Any]:
         book = self.ledger.book(run)
-        view = self.pipeline.view(run)
+        found = self.runs.find(run)
         lines = [
             {
                 "rail": rail,
@@ -247,13 +237,14 @@ class Firewall:
             }
             for (rail, asset), line in book.lines.items()
         ]
-        state = self.runs.find(run).stopped or ("live" if run in self._attached else "waiting")
+        state = found.state
         return {
             "run": run,
-            "agent": view.agent,
-            "address": view.address,
+            "agent": found.view.agent,
+            "address": found.view.address,
             "started_ns": book.started.at_ns,
-            "state": state,
+            "state": "waiting" if state == "live" and run not in self._attached else state,
+            "why": found.why,
             "open": len(book.open),
             "denied": book.denied_count,
             "lines": lines,
@@ -285,8 +276,12 @@ class Firewall:
                 await self.ledger.pay_what_is_owed()
                 for settled in await self._doubts.ask():
                     self.runs.tell(settled)
-            self.metrics.runs("live", len(self.runs.all()))
+            self._count_runs()
             await asyncio.sleep(WATCH_SECONDS)
+
+    def _count_runs(self) -> None:
+        for state, count in self._stops.counts().items():
+            self.metrics.runs(state, count)
 
     async def _verify(self) -> None:
         while True:

@@ -12,7 +12,8 @@ from safebox.firewall.core.tools import Tool
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Connector, Deliver
-from safebox.firewall.runs import Run, RunNotLive
+from safebox.firewall.runs import Run
+from safebox.firewall.standing import MayNotAct
 
 EFFECT_SECONDS: Final = 900
 """After this an effect is unknown: longer than any connector's own limit, so that nothing waits for ever."""
@@ -30,7 +31,7 @@ class Effects:
     ) -> Outcome:
         """Do one thing, if the run may still act. What isn't certainly undone is unknown."""
         try:
-            run.check_live(action.caller)
+            run.check_effect(tool, action.caller)
             async with asyncio.timeout(EFFECT_SECONDS):
                 return await self._connectors[tool.connector].perform(action, run.view, plan, deliver)
         except TimeoutError:
@@ -39,5 +40,5 @@ class Effects:
             self._metrics.connector_error(tool.connector, error.code)
             self._metrics.failed(error)
             return Outcome(status="unknown" if error.unknown else "failed", detail=error.cause)
-        except (CallerError, FactsUnavailable, RunNotLive) as error:
+        except (CallerError, FactsUnavailable, MayNotAct) as error:
             return Outcome(status="failed", detail=error.cause)

@@ -54,6 +54,9 @@ class FirewallError(SafeboxError):
     exit_status = 5
     default_code = "firewall.unavailable"
     port: ClassVar[str] = "firewall"
+    told: ClassVar[str] = "the firewall can't answer now; nothing was done"
+    """What the agent hears; the cause is for the owner."""
+    retry_after_s: ClassVar[int] = 1
 
 
 class PolicyUnavailable(FirewallError):

@@ -217,14 +217,15 @@ class Ledger:
         for event in events:
             self.books.apply(event)
 
-    async def note(self, event: LedgerEvent) -> None:
-        """Record an event that reserves nothing.
+    async def note(self, *events: LedgerEvent) -> None:
+        """Record events that reserve nothing, all or none.
 
         Raises:
-            LedgerUnavailable: if it isn't durable; then it did not happen.
+            LedgerUnavailable: if they aren't durable; then they did not happen.
         """
-        await self._store.append([encode_event(event)])
-        self.books.apply(event)
+        await self._store.append([encode_event(event) for event in events])
+        for event in events:
+            self.books.apply(event)
 
     def unsettled(self) -> list[Decided]:
         """Every allowed action whose outcome isn't known and that this firewall answers for, oldest first."""

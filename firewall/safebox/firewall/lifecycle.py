@@ -14,7 +14,7 @@ import msgspec
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.core.action import canonical
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
-from safebox.firewall.core.record import RunEnded, RunKilled, RunStarted
+from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.evidence import Evidence
@@ -92,8 +92,7 @@ class Lifecycle:
             if book.ended is None:
                 if book.mandate.wallet is not None:
                     self._keystore.create_for_run(run_id)
-                run = self._adopt(book.started)
-                run.stopped = None if book.killed is None else f"killed by {book.killed.by}"
+                self._adopt(book.started)
                 restored.append(run_id)
         return restored
 
@@ -105,23 +104,12 @@ class Lifecycle:
             ConfigError: if the listeners aren't one for each gateway.
         """
         found = self._runs.find(run)
-        if found.stopped is not None:
-            raise RunNotLive(f"the run is {found.stopped}")
+        if found.why is not None:
+            raise RunNotLive(f"the run is {found.why}")
         if len(listeners) != len(PORTS):
             raise ConfigError(f"{len(listeners)} listeners were handed over, expected {len(PORTS)}")
         await self._gateways.detach(run)
         await self._gateways.attach(run, listeners)
-
-    async def kill(self, run_id: str, by: str) -> None:
-        """Record that a run was stopped, so that no other firewall takes it up again.
-
-        Raises:
-            LedgerUnavailable: if that can't be recorded; in this firewall the run acts no more all the same.
-        """
-        run = self._runs.find(run_id)
-        run.stopped = run.stopped or f"killed by {by}"
-        if run.book.killed is None:
-            await self._ledger.note(RunKilled(at_ns=self._clock.now_ns(), run=run_id, by=by))
 
     async def end(self, run_id: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         """Stop a run for good: no more calls, money swept, end recorded.

@@ -25,6 +25,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import FirewallError, LedgerUnavailable, PolicyUnavailable
+from safebox.firewall.standing import STATES
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 CODES_MAX: Final = 256
@@ -64,6 +65,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.not_granted": ("wallet.transfer", "wallet.balance"),
     "transfer.to_self": ("wallet.transfer",),
     "transfer.wrong_chain": ("wallet.transfer",),
+    "transfer.frozen": ("wallet.transfer",),
     "transfer.over_ceiling_receive": ("wallet.transfer", "wallet.fund"),
     "compute.not_granted": _COMPUTE,
     "compute.image_not_listed": ("compute.start",),
@@ -84,6 +86,8 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "firewall.effect_unknown": _EVERY,
     "firewall.facts_unavailable": _EVERY,
     "firewall.run_not_live": _EVERY,
+    "firewall.run_paused": _EVERY,
+    "firewall.wallet_frozen": ("wallet.transfer",),
     "firewall.overloaded": _EVERY,
     "request.invalid": _EVERY,
     "request.idempotency_conflict": _EVERY,
@@ -224,8 +228,9 @@ class Metrics:
         )
         self._port_failures.start((port,) for port in PORTS)
         self._runs = self._gauge("safebox_runs", "Runs known, by state.", "state")
-        self._run_states = _Bounded(("live",), VALUES_MAX)
-        self._runs.labels("live")
+        self._run_states = _Bounded(STATES, VALUES_MAX)
+        for state in STATES:
+            self._runs.labels(state)
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
         self._sweeps = self._counter("safebox_wallet_sweeps", "Wallets swept to the owner.")
         self._chain_reads = _Counts(

@@ -80,8 +80,10 @@ class Pipeline:
         self._metrics = metrics
 
     def view(self, run: str) -> RunView:
-        """What is known of a live run; raises `RunNotLive` if there is none."""
-        return self._runs.find(run).view
+        """What is known of a run; raises `MayNotAct` if there is none here that may ask."""
+        found = self._runs.find(run)
+        found.check_live(Caller.AGENT)
+        return found.view
 
     async def handle(self, call: Call, deliver: Deliver | None = None) -> Reply:
         """Answer one call. Never raises for what an agent or the world does wrong. Fails closed."""
@@ -125,6 +127,7 @@ class Pipeline:
             charges=quote.charges,
             learned=quote.facts,
             self_overlap=overlap,
+            frozen=run.frozen,
         )
         shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
         answer = await self._engine.decide(policy_input(shown, run.policy_view, run.policy_mandate, known))  # 4 decide

@@ -122,6 +122,6 @@ class Desk(Protocol):
         """What is known of a run.
 
         Raises:
-            KeyError: if there is no such run.
+            FirewallError: if there is no such run, or it may not ask now.
         """
         ...

@@ -10,25 +10,19 @@ import msgspec
 
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.reply import Reply
-from safebox.firewall.core.tools import Caller
-from safebox.firewall.errors import FirewallError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ports import RunView
+from safebox.firewall.standing import RunNotLive, Standing
 
 TEXT_SHOWN_MAX: Final = 400
 """Characters of one text in the feed."""
 
+__all__ = ["Run", "RunNotLive", "Runs", "Watcher"]
+
 Watcher = Callable[[dict[str, Any]], None]
 
 
-class RunNotLive(FirewallError):
-    """The run was stopped, has ended, or was never started here."""
-
-    default_code = "firewall.run_not_live"
-    port = "run"
-
-
-class Run:
+class Run(Standing):
     """One live run.
 
     `turns` has a lock for each connector: what is decided on one budget is decided one after the other. `running` has
@@ -36,14 +30,13 @@ class Run:
     """
 
     def __init__(self, view: RunView, book: RunBook, evidence: Evidence) -> None:
+        super().__init__(book)
         self.view = view
-        self.book = book
         self.evidence = evidence
         self.policy_view = book.started.run_view
         self.policy_mandate = book.started.mandate
         self.turns: dict[str, asyncio.Lock] = {}
         self.running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
-        self.stopped: str | None = None
 
     def turn(self, connector: str) -> asyncio.Lock:
         """The lock that orders decisions on one connector's budget."""
@@ -51,16 +44,6 @@ class Run:
         if lock is None:
             lock = self.turns[connector] = asyncio.Lock()
         return lock
-
-    def check_live(self, caller: Caller) -> None:
-        """Go on only if the run may act; its owner may still bring the money home after a stop.
-
-        Raises:
-            RunNotLive: if it was stopped or has ended.
-        """
-        stopped = self.stopped or (self.book.killed and f"killed by {self.book.killed.by}")
-        if self.book.ended is not None or (stopped and caller is Caller.AGENT):
-            raise RunNotLive(f"the run is {stopped or 'over'}")
 
 
 class Runs:
@@ -71,7 +54,9 @@ class Runs:
         self._watchers: list[Watcher] = []
 
     def add(self, run: Run) -> None:
-        """Let a run act."""
+        """Let a run act, as long as its parent may."""
+        above = run.book.parent
+        run.parent = None if above is None else self._live.get(above.started.run)
         self._live[run.view.id] = run
 
     def remove(self, run: str) -> None:

@@ -50,14 +50,18 @@ deny contains {"code": "main.caller", "message": "This caller may not use this t
 	not _caller_may
 }
 
-# A deny for its rate alone is a limit: asking later may pass.
+# A deny for its rate alone is a limit: asking later may pass. So is a freeze, which is no fault of the run's.
 default _retry := {}
 
 _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 	every reason in _denials {
-		startswith(reason.code, "rate.")
+		_passes(reason.code)
 	}
 }
+
+_passes(code) if startswith(code, "rate.")
+
+_passes(code) if code == "transfer.frozen"
 
 _in_time if input.facts.expired == false
 

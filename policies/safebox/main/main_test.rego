@@ -191,6 +191,19 @@ test_a_deny_for_its_rate_alone_says_when_to_ask_again if {
 	[reason.code | some reason in answer.reasons] == ["rate.email_per_hour"]
 }
 
+test_a_frozen_wallet_alone_says_when_to_ask_again if {
+	answer := data.safebox.main.decision with input as fixtures.set(fixtures.transfer, "/facts/frozen", true)
+	answer.obligations == {"retry_after_s": 60}
+	[reason.code | some reason in answer.reasons] == ["transfer.frozen"]
+}
+
+test_a_frozen_wallet_keeps_nothing_but_transfers_back if {
+	every document in fixtures.every_one {
+		expected := {true: "deny", false: "allow"}[document.action.tool == "wallet.transfer"]
+		_verdict == expected with input as fixtures.set(document, "/facts/frozen", true)
+	}
+}
+
 test_a_deny_that_asking_later_does_not_change_says_no_time if {
 	document := json.patch(fixtures.email, [
 		{"op": "replace", "path": "/facts/rates/hour", "value": 5},

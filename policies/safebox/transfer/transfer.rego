@@ -150,6 +150,19 @@ deny contains {"code": "transfer.wrong_chain", "message": "The chain is not the 
 }
 
 # METADATA
+# title: The wallet is frozen
+# description: While its owner keeps the wallet frozen, a run moves nothing out of it. The owner's sweep still works.
+# custom:
+#   code: transfer.frozen
+#   threat: overspending
+#   severity: medium
+#   remedy: Let the run pay again with safebox thaw, once it is clear why it was frozen.
+deny contains {"code": "transfer.frozen", "message": "The wallet of this run is frozen by its owner."} if {
+	input.action.kind == "transfer"
+	not _wallet_free
+}
+
+# METADATA
 # title: No receiving over the ceiling
 # description: A wallet at or above its ceiling receives nothing more until it has been swept.
 # custom:
@@ -225,6 +238,8 @@ _on_chain if {
 	is_number(input.mandate.wallet.chain_id)
 	input.facts.wallet.chain_id == input.mandate.wallet.chain_id
 }
+
+_wallet_free if input.facts.frozen == false
 
 _may_receive if input.mandate.wallet.ceiling == null
 

@@ -264,3 +264,19 @@ test_other_kinds_are_none_of_its_business if {
 	count(_denied) == 0 with input as fixtures.email
 	count(data.safebox.transfer.allow) == 0 with input as fixtures.email
 }
+
+test_a_frozen_wallet_pays_nobody if {
+	"transfer.frozen" in _denied with input as fixtures.set(fixtures.transfer, "/facts/frozen", true)
+}
+
+test_a_wallet_not_known_to_be_free_pays_nobody if {
+	every document in _all_broken(fixtures.transfer, ["/facts", "/facts/frozen"]) {
+		"transfer.frozen" in _denied with input as document
+	}
+}
+
+test_a_frozen_wallet_is_still_read_funded_and_swept if {
+	every document in [fixtures.balance, fixtures.fund, fixtures.sweep] {
+		count(_denied) == 0 with input as fixtures.set(document, "/facts/frozen", true)
+	}
+}

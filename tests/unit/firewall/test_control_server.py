@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import resource
 import socket
 import stat
@@ -22,13 +23,15 @@ from safebox.firewall.control.server import ControlServer
 from safebox.firewall.control.wire import ControlError, receive, send
 from safebox.firewall.errors import ConfigError
 
+ME = pwd.getpwuid(os.getuid()).pw_name
+
 
 class Desk:
     """Operations that note what was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any], int]] = []
-        self.stopped: list[str | None] = []
+        self.stopped: list[tuple[str, str | None, str]] = []
         self.gone: list[list[str]] = []
         self.taken: list[socket.socket] = []
         self.watchers: list[Callable[[dict[str, Any]], None]] = []
@@ -46,8 +49,8 @@ class Desk:
             case _:
                 return {}
 
-    def stop_now(self, run: str | None, by: str) -> None:
-        self.stopped.append(run)
+    def stop_now(self, op: str, fields: dict[str, Any]) -> None:
+        self.stopped.append((op, fields.get("run"), fields["by"]))
 
     async def launcher_gone(self, runs: list[str]) -> None:
         self.gone.append(runs)
@@ -164,12 +167,13 @@ def test_sockets_that_nobody_takes_over_are_closed(served: Served) -> None:
         each.close()
 
 
-def test_a_kill_takes_effect_while_the_loop_stands_still(served: Served) -> None:
+@pytest.mark.parametrize("op", ["kill", "pause", "freeze"])
+def test_a_stop_takes_effect_while_the_loop_stands_still(served: Served, op: str) -> None:
     let_go = threading.Event()
     served.loop.call_soon_threadsafe(let_go.wait)
     with raw(served.path) as connection:
-        send(connection, {"op": "kill", "run": "run_1"})
-        eventually(lambda: served.desk.stopped == ["run_1"])
+        send(connection, {"op": op, "run": "run_1", "by": "somebody else"})
+        eventually(lambda: served.desk.stopped == [(op, "run_1", ME)])
         assert served.desk.asked == []
         let_go.set()
         assert receive(connection) == ({}, [])
@@ -190,7 +194,7 @@ def test_the_kill_switch_comes_back_after_the_descriptors_ran_out(served: Served
         client.settimeout(5)
         send(client, {"op": "kill"})
         assert receive(client) == ({}, [])
-    assert served.desk.stopped == [None]
+    assert served.desk.stopped == [("kill", None, ME)]
     for each in waiting:
         each.close()
 

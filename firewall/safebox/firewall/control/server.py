@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pwd
 import queue
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -32,6 +35,12 @@ PAUSE_SECONDS: Final = 0.1
 """Until the next try when no connection can be accepted: without descriptors left, the kill switch must come back."""
 
 
+AT_ONCE: Final = frozenset({"kill", "pause", "freeze"})
+"""Orders that are in force before the loop has heard of them."""
+_CREDENTIALS: Final = struct.Struct("3i")
+"""pid, uid and gid, as Linux gives them."""
+
+
 class Operations(Protocol):
     """What the control socket can ask of a firewall. All run on the firewall's loop, but `stop_now`."""
 
@@ -43,8 +52,8 @@ class Operations(Protocol):
         """
         ...
 
-    def stop_now(self, run: str | None, by: str) -> None:
-        """Let no effect of a run (or of any run) start from here on; safe from any thread."""
+    def stop_now(self, op: str, fields: dict[str, Any]) -> None:
+        """Let nothing start from here on that `op` (one of `AT_ONCE`) stops; safe from any thread."""
         ...
 
     async def launcher_gone(self, runs: list[str]) -> None:
@@ -108,9 +117,10 @@ class ControlServer:
                 self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
 
     def _converse(self, connection: socket.socket, started: list[str]) -> None:
+        by = _person(connection)
         while (message := receive(connection)) is not None:
             fields, sockets = message
-            op = str(fields.pop("op", ""))
+            op, fields["by"] = str(fields.pop("op", "")), by
             if op == "follow":
                 _close(sockets)
                 self._follow(connection, fields.get("run"))
@@ -125,8 +135,8 @@ class ControlServer:
             send(connection, answer, encode=msgspec.json.encode)
 
     def _answer(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
-        if op == "kill":
-            self._operations.stop_now(fields.get("run"), "the owner")
+        if op in AT_ONCE:
+            self._operations.stop_now(op, fields)
         try:
             return self._await(self._operations.operate(op, fields, sockets)) or {}
         except KeyError as error:
@@ -161,6 +171,22 @@ class ControlServer:
         finally:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody watches any more
                 self._loop.call_soon_threadsafe(end)
+
+
+def _person(connection: socket.socket) -> str:
+    """Who is at the other end, as the kernel says: whatever a message claims about that is overwritten.
+
+    Raises:
+        ControlError: if it is neither the firewall's own user nor root.
+    """
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(credentials)
+    if uid not in (0, os.geteuid()):
+        raise ControlError("only the firewall's owner may ask here")
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _close(sockets: list[socket.socket]) -> None:

@@ -25,8 +25,12 @@ from safebox.firewall.core.record import (
     Received,
     RunEnded,
     RunKilled,
+    RunPaused,
+    RunResumed,
     RunStarted,
     Settled,
+    WalletFrozen,
+    WalletThawed,
 )
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.core.windows import MINUTE, Rates, Window
@@ -52,12 +56,14 @@ class RunBook:
         "earned",
         "ended",
         "exposures",
+        "frozen",
         "keys",
         "killed",
         "lines",
         "mandate",
         "open",
         "parent",
+        "paused",
         "rates",
         "root",
         "settled",
@@ -87,6 +93,8 @@ class RunBook:
         self.denied = Window(DENIALS_WINDOW)
         self.denied_count = 0
         self.killed: RunKilled | None = None
+        self.paused: RunPaused | None = None
+        self.frozen: WalletFrozen | None = None
         self.ended: RunEnded | None = None
 
     def rate(self, kind: str) -> Rates:
@@ -107,6 +115,18 @@ class RunBook:
     def can_lend(self, grants: Mapping[tuple[str, str], int]) -> bool:
         """Whether a child may be given this, line by line. A line that wasn't granted lends nothing."""
         return all(line in self.lines and units <= self.lines[line].remaining for line, units in grants.items())
+
+    def told(self, event: RunKilled | RunEnded | RunPaused | RunResumed | WalletFrozen | WalletThawed) -> None:
+        """Take into account what was said about the run as a whole."""
+        match event:
+            case RunKilled():
+                self.killed = event
+            case RunEnded():
+                self.end(event)
+            case RunPaused() | RunResumed():
+                self.paused = event if isinstance(event, RunPaused) else None
+            case WalletFrozen() | WalletThawed():
+                self.frozen = event if isinstance(event, WalletFrozen) else None
 
     def remaining(self, rail: str, asset: str) -> int | None:
         """What is left of a line; None if the mandate has no such line."""
@@ -172,14 +192,12 @@ class Books:
                 self._settled(event)
             case RunStarted():
                 self._started(event)
-            case RunKilled():
-                self.runs[event.run].killed = event
-            case RunEnded():
-                self.runs[event.run].end(event)
             case Received():
                 self.runs[event.run].earn(event.amount)
             case PolicyActivated():
                 self.bundle = event.bundle
+            case _:
+                self.runs[event.run].told(event)
 
     def _started(self, event: RunStarted) -> None:
         if event.run in self.runs:

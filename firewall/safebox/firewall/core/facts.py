@@ -53,6 +53,7 @@ def build_facts(
     charges: Sequence[Charge],
     learned: Mapping[str, Any],
     self_overlap: Mapping[str, Any] | None,
+    frozen: bool = False,
 ) -> dict[str, Any]:
     """Put together `facts` of the policy input.
 
@@ -63,12 +64,14 @@ def build_facts(
         charges: what the action would take at worst.
         learned: what the connector knows, by the names of the policy input.
         self_overlap: how far the outgoing payload is the run itself, if something goes out.
+        frozen: whether a person froze the run's wallet.
     """
     now = action.received_ns
     return {
         "money": {"charges": [_charge(book, charge) for charge in charges], "priced": True},
         "rates": {**book.rate(action.kind).counts(now), "denied_10m": book.denied.count(now)},
         "expired": expired(book.mandate, now),
+        "frozen": frozen,
         "payee": _payee(action, book.mandate, address, learned.get("payee")),
         "recipients": _recipients(action, book.mandate),
         "wallet": learned.get("wallet"),

@@ -118,6 +118,34 @@ class RunKilled(Event, frozen=True, kw_only=True, tag="run_killed"):
     by: str
 
 
+class RunPaused(Event, frozen=True, kw_only=True, tag="run_paused"):
+    """A person paused the run: until it is resumed, nothing of it starts."""
+
+    run: str
+    by: str
+
+
+class RunResumed(Event, frozen=True, kw_only=True, tag="run_resumed"):
+    """A person let a paused run go on."""
+
+    run: str
+    by: str
+
+
+class WalletFrozen(Event, frozen=True, kw_only=True, tag="wallet_frozen"):
+    """A person froze the run's wallet: until it is thawed, the run moves nothing out of it; its owner still may."""
+
+    run: str
+    by: str
+
+
+class WalletThawed(Event, frozen=True, kw_only=True, tag="wallet_thawed"):
+    """A person let the run use its wallet again."""
+
+    run: str
+    by: str
+
+
 class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated"):
     """From here on, decisions name this bundle."""
 
@@ -131,7 +159,19 @@ class Received(Event, frozen=True, kw_only=True, tag="received"):
     amount: Amount
 
 
-LedgerEvent = RunStarted | Decided | Settled | RunKilled | RunEnded | PolicyActivated | Received
+LedgerEvent = (
+    RunStarted
+    | Decided
+    | Settled
+    | RunKilled
+    | RunEnded
+    | PolicyActivated
+    | Received
+    | RunPaused
+    | RunResumed
+    | WalletFrozen
+    | WalletThawed
+)
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")
 _DECODER: Final[msgspec.json.Decoder[LedgerEvent]] = msgspec.json.Decoder(LedgerEvent, dec_hook=decode_amount)

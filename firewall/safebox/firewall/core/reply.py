@@ -9,7 +9,7 @@ import msgspec
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.record import Decided, Settled
-from safebox.firewall.errors import CallerError, OutcomeUnrecorded, SafeboxError
+from safebox.firewall.errors import CallerError, FirewallError, OutcomeUnrecorded
 
 
 class Status(enum.StrEnum):
@@ -78,17 +78,17 @@ def invalid(error: CallerError) -> Reply:
     )
 
 
-def could_not(error: SafeboxError, decision_id: str | None = None) -> Reply:
+def could_not(error: FirewallError, decision_id: str | None = None) -> Reply:
     """Say that the firewall couldn't answer; the cause stays in the firewall's own log."""
     if isinstance(error, OutcomeUnrecorded):
         status, message = Status.UNKNOWN, "it was allowed, but its outcome could not be recorded yet"
     else:
-        status, message = Status.UNAVAILABLE, "the firewall can't answer now; nothing was done"
+        status, message = Status.UNAVAILABLE, error.told
     return Reply(
         status=status,
         decision_id=decision_id,
         code=error.code,
         message=message,
         reasons=(Reason(error.code, message),),
-        retry_after_s=1,
+        retry_after_s=error.retry_after_s,
     )

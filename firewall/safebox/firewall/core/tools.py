@@ -68,6 +68,11 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing outside changes."""
         return self.effects == ("read",)
 
+    @property
+    def moves_wallet(self) -> bool:
+        """Whether value leaves or enters a run's wallet."""
+        return self.connector == "chain" and "value" in self.effects
+
 
 TOOLS: Final[dict[str, Tool]] = {
     tool.name: tool

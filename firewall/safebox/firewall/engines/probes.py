@@ -71,7 +71,8 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
         "facts": {
             "money": {"charges": [], "priced": True},
             "rates": {"minute": 0, "hour": 0, "day": 0, "denied_10m": 0},
-            "expired": False, "payee": None, "recipients": None, "wallet": None, "compute": None, "inference": None,
+            "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None, "compute": None,
+            "inference": None,
             "self_overlap": None, "provenance": None, "lineage": None, "population": None,
         },
     }  # fmt: skip

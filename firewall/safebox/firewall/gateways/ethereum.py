@@ -18,7 +18,7 @@ import msgspec
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.reply import Reply, Status, could_not, invalid
-from safebox.firewall.errors import CallerError, EffectError
+from safebox.firewall.errors import CallerError, EffectError, FirewallError
 from safebox.firewall.gateways.body import read_json
 from safebox.firewall.gateways.exchange import (
     NOT_FOUND,
@@ -110,30 +110,33 @@ class EthereumGateway:
             await exchange.respond(*self.refusal(WRONG_METHOD))
             return
         asked = await read_json(body, exchange.gate, floats=True)
+        view = self._desk.view(run)
         answer: Any
         if isinstance(asked, list):
             batch: list[Any] = asked  # pyright: ignore[reportUnknownVariableType]
             if not 0 < len(batch) <= BATCH_MAX:
                 raise CallerError(f"a batch has 1 to {BATCH_MAX} requests")
-            answer = [await self._one(run, one) for one in batch]
+            answer = [await self._one(view, one) for one in batch]
         else:
-            answer = await self._one(run, asked)
+            answer = await self._one(view, asked)
         await exchange.respond(200, msgspec.json.encode(answer))
 
-    async def _one(self, run: str, asked: Any) -> dict[str, Any]:
+    async def _one(self, view: RunView, asked: Any) -> dict[str, Any]:
         try:
             number, method, params = _request(asked)
         except CallerError as error:
             return _answer(None, error=_told(_INVALID_REQUEST, invalid(error)))
-        view = self._desk.view(run)
         try:
             if method == SEND:
                 return _answer(number, **await self._send(view, params))
             if method in READS:
+                self._desk.view(view.id)  # a batch outlasts a stop, and a read leaves the machine
                 return _answer(number, **await self._read(view, method, params))
             return _answer(number, **_own(view, method, params))
         except CallerError as error:
             return _answer(number, error=_told(_BAD_PARAMS, invalid(error)))
+        except FirewallError as error:
+            return _answer(number, error=_told(_UNAVAILABLE, could_not(error)))
 
     async def _send(self, view: RunView, params: list[Any]) -> dict[str, Any]:
         if len(params) != 1:

@@ -9,6 +9,10 @@ HEADINGS: dict[str, dict[str, str]] = {
         "ps": "List the runs",
         "logs": "Show what a run's agent printed",
         "kill": "Stop a run, or all of them, at once",
+        "pause": "Let a run, or all of them, start nothing for a while",
+        "resume": "Let what was paused go on",
+        "freeze": "Let a run's wallet pay nobody for a while",
+        "thaw": "Let a frozen wallet pay again",
     },
     "Policy": {
         "policy check": "Find what is wrong with policies before they come into force",
