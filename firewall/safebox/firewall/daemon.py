@@ -31,6 +31,7 @@ from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.stops import Stops
+from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
@@ -77,6 +78,8 @@ class Firewall:
         home.chmod(0o700)
         notary = await asyncio.to_thread(Notary.open, home / "keystore")
         self._verifier = notary.verifier
+        second = self._settings.checkpoint_to
+        self._deposits = await asyncio.to_thread(Deposits, second, self._settings.ledger, self._verifier)
         self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed, notary=notary)
         self.ledger = Ledger(self._store)
         self.clock = SystemClock(self.ledger.books.last_ns)
@@ -114,6 +117,8 @@ class Firewall:
         self.metrics_url = f"http://{host}:{port}/metrics"
         self._control = ControlServer(self._settings.control, self, asyncio.get_running_loop())
         self._announce()
+        self._deposits.start(lambda: self._store.seq)
+        self.metrics.checkpoints_kept(self._deposits.all)
         self._tasks = [asyncio.create_task(work()) for work in (self._watch, self._verify, self._orphans)]
 
     async def close(self) -> None:
@@ -130,6 +135,7 @@ class Firewall:
         await self._world.close()
         (self._settings.home / "firewall.json").unlink(missing_ok=True)
         self.ledger.close()  # last: who gets its lock is the next firewall
+        await asyncio.to_thread(self._deposits.close)  # what it signed at its end
 
     def readiness(self) -> list[str]:
         """Why no yes can be given now; nothing if one can."""

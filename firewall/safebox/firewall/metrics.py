@@ -9,7 +9,7 @@ Rule 3: a child is looked up once and kept; a decision costs a few microseconds 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -147,6 +147,18 @@ def _all_of(values: Iterable[str]) -> _Bounded:
     return _Bounded(values, 0)
 
 
+class Behind(Protocol):
+    """A second place of the ledger's checkpoints."""
+
+    def behind_records(self) -> int:
+        """How many records it doesn't vouch for."""
+        ...
+
+    def behind_seconds(self) -> float:
+        """How long it has lacked one."""
+        ...
+
+
 class Metrics:
     """Counts what the firewall does, in a registry of its own; every method is cheap and never raises."""
 
@@ -194,6 +206,12 @@ class Metrics:
         )
         self._ledger_failures.start([(OTHER,)])
         self._ledger_verified = self._gauge("safebox_ledger_verified", "1 if the last verification found no fault.")
+        self._unkept_records = self._gauge(
+            "safebox_checkpoint_behind_records", "Records a second place doesn't vouch for.", "place"
+        )
+        self._unkept_seconds = self._gauge(
+            "safebox_checkpoint_behind_seconds", "How long a second place has lacked a checkpoint.", "place"
+        )
         self._policy_loaded = self._gauge("safebox_policy_loaded", "1 if a policy bundle is in force.")
         self._policy_failing = self._gauge("safebox_policy_reload_failing", "1 while an edited policy can't be used.")
         self._policy_reloads = _Counts(
@@ -291,6 +309,12 @@ class Metrics:
     def ledger_verified(self, *, intact: bool) -> None:
         """What the last verification said."""
         self._ledger_verified.set(intact)
+
+    def checkpoints_kept(self, places: Sequence[Behind]) -> None:
+        """What second places lack is asked of them at each scrape; they are numbered as they were named."""
+        for number, place in enumerate(places, 1):
+            self._unkept_records.labels(str(number)).set_function(place.behind_records)
+            self._unkept_seconds.labels(str(number)).set_function(place.behind_seconds)
 
     def engine_error(self, kind: str) -> None:
         """Policy gave no usable answer; `kind` is `PolicyUnavailable.kind`."""

@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
     `prices` of None is the local provider's own list, `core.price.IMAGE_PRICES`. An image or model without a price
     can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
+    `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
 
     home: Path
@@ -48,6 +49,7 @@ class Settings(NamedTuple):
     metrics_port: int = 0
     until_idle: bool = False
     stand_in_funds: tuple[str, ...] = ()
+    checkpoint_to: tuple[str, ...] = ()
 
     @property
     def ledger(self) -> Path:
@@ -73,7 +75,7 @@ class Settings(NamedTuple):
         """Which real part each part of the world is, in words for people."""
         return {
             "policy": "embedded Rego engine",
-            "ledger": f"SQLite, {self.ledger}",
+            "ledger": ", checkpoints also in ".join([f"SQLite, {self.ledger}", *_named(self.checkpoint_to)]),
             "chain": self.chain_url or "stand-in: py-evm on this machine, no real money",
             "mail": without_password(self.smtp_url)
             if self.smtp_url
@@ -81,6 +83,10 @@ class Settings(NamedTuple):
             "compute": "the local sandbox engine",
             "model": self.model_url or "stand-in: a scripted model that plays a playbook, no LLM",
         }
+
+
+def _named(places: tuple[str, ...]) -> list[str]:
+    return [without_password(each) if "://" in each else each for each in places]
 
 
 def without_password(url: str) -> str:

@@ -23,6 +23,8 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_ledger_commit_duration_seconds": set(),
     "safebox_ledger_failures_total": {"cause"},
     "safebox_ledger_verified": set(),
+    "safebox_checkpoint_behind_records": {"place"},
+    "safebox_checkpoint_behind_seconds": {"place"},
     "safebox_policy_loaded": set(),
     "safebox_policy_reload_failing": set(),
     "safebox_policy_reloads_total": {"result"},
@@ -38,6 +40,16 @@ DOCUMENTED: dict[str, set[str]] = {
 }
 
 
+class Nowhere:
+    """A second place that has kept nothing."""
+
+    def behind_records(self) -> int:
+        return 3
+
+    def behind_seconds(self) -> float:
+        return 0.5
+
+
 def touched() -> Metrics:
     """Metrics of which every method was called once."""
     metrics = Metrics()
@@ -49,6 +61,7 @@ def touched() -> Metrics:
     metrics.ledger_committed(3, 1e-3)
     metrics.ledger_failed("disk_full")
     metrics.ledger_verified(intact=True)
+    metrics.checkpoints_kept([Nowhere()])
     metrics.engine_error("shape")
     metrics.policy(loaded=True, failing=False)
     metrics.policy_reloaded("ok")

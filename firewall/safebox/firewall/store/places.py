@@ -20,8 +20,8 @@ from safebox.firewall.settings import without_password
 
 ANSWER_SECONDS: Final = 10
 """In all for one request: decisions don't wait for it, but the start of a firewall does."""
-NOTES_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Some 300,000 notes: weeks of one every five seconds, and a second of reading."""
+NOTES_BYTES_MAX: Final = 256 * 1024 * 1024
+"""A million notes: one every ten seconds for months, and some seconds of reading at the start."""
 _ABSENT: Final = (204, 404, 410)
 
 
@@ -56,8 +56,8 @@ class Place(Protocol):
 
 
 def is_url(text: str) -> bool:
-    """Whether a place's name is an HTTP address; else it is a file's."""
-    return text.startswith(("http://", "https://"))
+    """Whether a place's name is an address; else it is a file's."""
+    return "://" in text
 
 
 def open_place(text: str) -> Place:
@@ -102,7 +102,10 @@ class FilePlace:
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._check_unchanged(handle)
-                self._write(handle, self._cut + note.encode())
+                self._finish(handle)
+                content = note.encode()
+                self._cut = content[os.write(handle, content) :]
+                self._finish(handle)
                 os.fsync(handle)
                 status = os.fstat(handle)
             finally:
@@ -123,11 +126,10 @@ class FilePlace:
         if self._left is not None and (status.st_ino != self._left[0] or status.st_size < self._left[1]):
             raise PlaceUnavailable(f"{self.name} was cut or replaced", remedy="find out by whom; bring it back")
 
-    def _write(self, handle: int, content: bytes) -> None:
-        while content:
-            self._cut = content
-            content = content[os.write(handle, content) :]
-        self._cut = b""
+    def _finish(self, handle: int) -> None:
+        """Write what is missing of a note that a full disk cut."""
+        while self._cut:
+            self._cut = self._cut[os.write(handle, self._cut) :]
 
 
 class HttpPlace:
@@ -138,7 +140,7 @@ class HttpPlace:
     """
 
     def __init__(self, url: str) -> None:
-        if not is_url(url) or not urlsplit(url).hostname:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ConfigError("a place for checkpoints is no http or https URL", remedy="write https://host/path")
         self.name = without_password(url).partition("?")[0]
         self._url = url

@@ -34,3 +34,9 @@ FundOption = Annotated[
     list[str] | None,
     typer.Option("--fund", metavar="ADDRESS=WEI", help="What somebody owns on the stand-in chain at its first start."),
 ]
+CheckpointOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoint-to", metavar="FILE_OR_URL", help="A second place for the ledger's checkpoints; may be repeated."
+    ),
+]

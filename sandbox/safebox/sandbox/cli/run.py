@@ -10,6 +10,7 @@ import typer
 from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
+    CheckpointOption,
     EngineOption,
     MailOption,
     MetricsOption,
@@ -36,6 +37,7 @@ def run(
     model_price: PriceOption = None,
     metrics_port: MetricsOption = 0,
     engine: EngineOption = None,
+    checkpoint_to: CheckpointOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Run an agent under its mandate; the exit status is the agent's own."""
@@ -50,5 +52,6 @@ def run(
         model_prices=tuple(model_price or ()),
         metrics_port=metrics_port,
         engine=engine,
+        checkpoint_to=tuple(checkpoint_to or ()),
     )
     raise typer.Exit(run_to_end(setup, folder, command, as_json=as_json))

@@ -13,6 +13,7 @@ import typer
 from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
+    CheckpointOption,
     EngineOption,
     FundOption,
     MailOption,
@@ -41,6 +42,7 @@ def serve(
     model_price: PriceOption = None,
     metrics_port: MetricsOption = 0,
     engine: EngineOption = None,
+    checkpoint_to: CheckpointOption = None,
     fund: FundOption = None,
     warm: Annotated[int, typer.Option("--warm", metavar="N", help="Sandboxes made ahead, on Docker.")] = 1,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the last run has left.")] = False,
@@ -58,6 +60,7 @@ def serve(
         model_prices=tuple(model_price or ()),
         metrics_port=metrics_port,
         engine=engine,
+        checkpoint_to=tuple(checkpoint_to or ()),
         funds=tuple(fund or ()),
     )
     import uvloop

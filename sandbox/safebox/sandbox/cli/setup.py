@@ -29,6 +29,7 @@ class Setup(NamedTuple):
     metrics_port: int = 0
     engine: str | None = None
     funds: tuple[str, ...] = ()
+    checkpoint_to: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -37,6 +38,7 @@ class Setup(NamedTuple):
             *(("--playbooks", str(each.absolute())) for each in self.playbooks),
             *(("--model-price", each) for each in self.model_prices),
             *(("--fund", each) for each in self.funds),
+            *(("--checkpoint-to", each) for each in self._second_places()),
             ("--chain-url", self.chain_url),
             ("--chain-id", self.chain_id),
             ("--smtp-url", self.smtp_url),
@@ -57,6 +59,7 @@ class Setup(NamedTuple):
             "mail_from": self.mail_from if self.mail_from != Setup._field_defaults["mail_from"] else None,
             "model_url": self.model_url,
             "metrics_port": self.metrics_port or None,
+            "checkpoint_to": list(self._second_places()),
         }
         return {name: value for name, value in said.items() if value}
 
@@ -83,7 +86,11 @@ class Setup(NamedTuple):
             metrics_port=self.metrics_port,
             until_idle=until_idle,
             stand_in_funds=self.funds,
+            checkpoint_to=self._second_places(),
         )
+
+    def _second_places(self) -> tuple[str, ...]:
+        return tuple(each if "://" in each else str(Path(each).absolute()) for each in self.checkpoint_to)
 
     def chain(self) -> int:
         """The chain's id: the stand-in's unless another is named.
