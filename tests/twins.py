@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,6 +144,16 @@ class MemoryConnector:
         return (Charge(self.rail, Amount(price, self.asset)),) if price else ()
 
 
+class Unwatched:
+    """Lets everything be judged, and looks away."""
+
+    def check(self, action: Action) -> None:
+        pass
+
+    def over(self, action: Action) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
 class StepClock:
     """Advances a microsecond at each look."""
 
@@ -189,6 +200,7 @@ class Rig:
             clock=self.clock,
             runs=self.runs,
             metrics=self.metrics,
+            watch=Unwatched(),
         )
 
     @property

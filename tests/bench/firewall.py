@@ -23,6 +23,8 @@ from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.guard.stalls import Stalls
+from safebox.firewall.guard.watchdog import Watchdog
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
@@ -115,11 +117,22 @@ class Rig:
         self.view = view_of(started)
         runs.add(Run(self.view, ledger.book("run_1"), Evidence({})))
         connectors: dict[str, Connector] = {"mail": NoEffect()}
-        engine = EmbeddedEngine(load_bundle([pack_folder()]))
+        watchdog = Watchdog(folder)
+        engine = EmbeddedEngine(load_bundle([pack_folder()]), watchdog.evaluation)
         self.pipeline = Pipeline(
-            engine=engine, ledger=ledger, connectors=connectors, clock=clock, runs=runs, metrics=metrics
+            engine=engine,
+            ledger=ledger,
+            connectors=connectors,
+            clock=clock,
+            runs=runs,
+            metrics=metrics,
+            watch=Stalls(watchdog, ledger, engine, clock, metrics, _never_killed),
         )
         self.metrics = metrics
+
+
+async def _never_killed(run: str, by: str) -> None:
+    raise AssertionError(f"{run} stalled the firewall")
 
 
 def _started(clock: SystemClock) -> RunStarted:

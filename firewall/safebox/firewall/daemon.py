@@ -21,6 +21,8 @@ from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
 from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.guard.stalls import Stalls
+from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
 from safebox.firewall.keystore import Keystore, passphrase_path
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
@@ -76,6 +78,7 @@ class Firewall:
         home = self._settings.home
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
+        self._watchdog = Watchdog(home)
         notary = await asyncio.to_thread(Notary.open, home / "keystore")
         self._verifier = notary.verifier
         second = self._settings.checkpoint_to
@@ -83,11 +86,14 @@ class Firewall:
         self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed, notary=notary)
         self.ledger = Ledger(self._store)
         self.clock = SystemClock(self.ledger.books.last_ns)
-        self.engine = ReloadingEngine(self._settings.policies, observe=self._reloaded)
+        self.engine = ReloadingEngine(
+            self._settings.policies, observe=self._reloaded, deadline=self._watchdog.evaluation
+        )
         keystore = await asyncio.to_thread(Keystore.open, home / "keystore", passphrase_path(home))
         self._world, _ = await asyncio.gather(
             World.open(self._settings, keystore, self._provider, self._chain_id), self.engine.start()
         )
+        self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)
         self.pipeline = Pipeline(
             engine=self.engine,
             ledger=self.ledger,
@@ -95,6 +101,7 @@ class Firewall:
             clock=self.clock,
             runs=self.runs,
             metrics=self.metrics,
+            watch=self.stalls,
         )
         self.gateways = GatewayServer(self.pipeline, self.metrics, chain=self._world.chain)
         self.treasury = Treasury(
@@ -110,6 +117,9 @@ class Firewall:
         )
         self._stops = Stops(self.ledger, self.runs, self.clock)
         self._restored = self._lifecycle.restore()
+        self.stalls.take_up(home)
+        with contextlib.suppress(LedgerUnavailable):  # tried again; what stalled is refused all the same
+            await self.stalls.settle()
         await recover(self.ledger, self._world.connectors, self.clock)
         self._doubts = Doubts(self.ledger, self._world.connectors, self.clock)
         self.observer = ObserveServer(self.metrics, self.readiness)
@@ -120,6 +130,7 @@ class Firewall:
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
         self._tasks = [asyncio.create_task(work()) for work in (self._watch, self._verify, self._orphans)]
+        self._beating = asyncio.create_task(self._beat())
 
     async def close(self) -> None:
         """End what runs are left, then every part in turn."""
@@ -134,6 +145,8 @@ class Firewall:
         await self.observer.close()
         await self._world.close()
         (self._settings.home / "firewall.json").unlink(missing_ok=True)
+        self._beating.cancel()
+        self._watchdog.close()
         self.ledger.close()  # last: who gets its lock is the next firewall
         await asyncio.to_thread(self._deposits.close)  # what it signed at its end
 
@@ -273,6 +286,16 @@ class Firewall:
         with contextlib.suppress(LedgerUnavailable):
             await self.ledger.note(PolicyActivated(at_ns=self.clock.now_ns(), bundle=bundle))
 
+    async def _stop_stalling(self, run: str, by: str) -> None:
+        """Kill a run that ended one firewall after the other, and what it started."""
+        with contextlib.suppress(CallerError):  # it isn't here any more
+            await self._stops.carry_out("kill", {"run": run, "by": by, "tree": True})
+
+    async def _beat(self) -> None:
+        while True:
+            self._watchdog.beat()
+            await asyncio.sleep(BEAT_SECONDS)
+
     async def _watch(self) -> None:
         while True:
             await self.treasury.check_ceilings()
@@ -280,6 +303,7 @@ class Firewall:
                 self.metrics.connector_up(name, up=await connector.healthy())
             with contextlib.suppress(LedgerUnavailable):
                 await self.ledger.pay_what_is_owed()
+                await self.stalls.settle()
                 for settled in await self._doubts.ask():
                     self.runs.tell(settled)
             self._count_runs()

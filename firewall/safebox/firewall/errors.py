@@ -5,6 +5,7 @@ SafeboxError
 ├── CallerError            the agent's fault: the request can't be understood
 ├── FirewallError          ours: could not answer, so the answer is no
 │   ├── PolicyUnavailable  no usable answer from policy
+│   ├── Withheld           policy is not asked: the last time that held everybody up
 │   ├── LedgerUnavailable  the record could not be made durable
 │   │   ├── LedgerMoved
 │   │   └── OutcomeUnrecorded
@@ -68,6 +69,20 @@ class PolicyUnavailable(FirewallError):
     def __init__(self, cause: str, *, kind: str = "error", remedy: str = "") -> None:
         super().__init__(cause, remedy=remedy)
         self.kind = kind
+
+
+class Withheld(FirewallError):
+    """Policy is not asked about this action, because asking about it or its run's others held everybody up.
+
+    `again_s` says in how many seconds it may be asked about again; None: not under this policy.
+    """
+
+    default_code = "policy.stalled"
+    port = "engine"
+
+    def __init__(self, cause: str, *, code: str | None = None, again_s: int | None = None) -> None:
+        super().__init__(cause, code=code)
+        self.again_s = again_s
 
 
 class LedgerUnavailable(FirewallError):

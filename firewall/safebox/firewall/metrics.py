@@ -80,6 +80,8 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "replication.own_payload": _OUTWARD,
     "replication.secret_leaves": _OUTWARD,
     "accumulation.solicits_funds": _OUTWARD,
+    "policy.stalled": _EVERY,
+    "policy.slow": _EVERY,
     "firewall.policy_unavailable": _EVERY,
     "firewall.ledger_unavailable": _EVERY,
     "firewall.effect_failed": _EVERY,
@@ -224,6 +226,11 @@ class Metrics:
             _Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
         )
         self._engine_errors.start([(kind,) for kind in ("error", "panic", "shape", "undefined", "input", "timeout")])
+        self._stalls = self._counter("safebox_stalls", "Actions in the ledger that ended a firewall judging them.")
+        self._stalls_told = 0
+        self._stalled_at = self._gauge(
+            "safebox_stall_timestamp_seconds", "When a firewall was last ended by its watchdog or a crash; 0: not seen."
+        )
 
     def _make_outside(self) -> None:
         connectors = sorted({tool.connector for tool in TOOLS.values()})
@@ -328,6 +335,15 @@ class Metrics:
     def policy_reloaded(self, result: str) -> None:
         """One attempt to put a bundle in force: "ok" or "failed"."""
         self._policy_reloads.child((result,)).inc()
+
+    def stalls(self, total: int) -> None:
+        """How many stalls the ledger knows of: of all firewalls, so that the count goes on after a restart."""
+        self._stalls.inc(total - self._stalls_told)
+        self._stalls_told = total
+
+    def stalled_at(self, seconds: float) -> None:
+        """When an earlier firewall was ended because it stalled or crashed, in Unix time."""
+        self._stalled_at.set(seconds)
 
     def connector_up(self, name: str, *, up: bool) -> None:
         """Whether a connector's far side answered just now."""

@@ -49,7 +49,7 @@ from safebox.firewall.errors import (
 from safebox.firewall.idempotency import once
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.metrics import Metrics
-from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView
+from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView, Watch
 from safebox.firewall.runs import Run, Runs
 
 FACTS_SECONDS: Final = 15
@@ -70,6 +70,7 @@ class Pipeline:
         clock: Clock,
         runs: Runs,
         metrics: Metrics,
+        watch: Watch,
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -78,6 +79,7 @@ class Pipeline:
         self._clock = clock
         self._runs = runs
         self._metrics = metrics
+        self._watch = watch
 
     def view(self, run: str) -> RunView:
         """What is known of a run; raises `MayNotAct` if there is none here that may ask."""
@@ -113,24 +115,27 @@ class Pipeline:
         return await self._carry_out(run, tool, action, decided, durable, deliver)
 
     async def _judge(self, run: Run, tool: Tool, action: Action) -> tuple[Decided, Awaitable[None]]:
+        self._watch.check(action)
         try:  # 3 facts
             async with asyncio.timeout(FACTS_SECONDS):
                 quote = await self._connectors[tool.connector].quote(action, run.view)
         except TimeoutError as error:
             raise FactsUnavailable("the cost could not be learned in time") from error
         mark = self._ledger.mark(action.run)
-        overlap, pieces = run.evidence.judge(action)
-        facts = build_facts(
-            action,
-            run.book,
-            address=run.view.address,
-            charges=quote.charges,
-            learned=quote.facts,
-            self_overlap=overlap,
-            frozen=run.frozen,
-        )
-        shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
-        answer = await self._engine.decide(policy_input(shown, run.policy_view, run.policy_mandate, known))  # 4 decide
+        with self._watch.over(action):  # what ends the firewall here doesn't get to do so twice
+            overlap, pieces = run.evidence.judge(action)
+            facts = build_facts(
+                action,
+                run.book,
+                address=run.view.address,
+                charges=quote.charges,
+                learned=quote.facts,
+                self_overlap=overlap,
+                frozen=run.frozen,
+            )
+            shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
+            document = policy_input(shown, run.policy_view, run.policy_mandate, known)
+            answer = await self._engine.decide(document)  # 4 decide
         run.check_live(action.caller)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
             answer = refusal("budget.exceeded", "there is not enough budget left for this")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -33,6 +34,8 @@ class Engine(Protocol):
     async def decide(self, document: bytes) -> Answer:
         """Ask policy about one input document (JSON).
 
+        It either answers without giving up the loop, and is then watched, or has a deadline of its own.
+
         Raises:
             PolicyUnavailable: for everything that is not exactly an answer.
         """
@@ -40,6 +43,22 @@ class Engine(Protocol):
 
     def health(self) -> EngineHealth:
         """Say whether a decision could be had now."""
+        ...
+
+
+class Watch(Protocol):
+    """Sees that no action keeps the firewall from the others."""
+
+    def check(self, action: Action) -> None:
+        """Go on only if this action may be judged.
+
+        Raises:
+            Withheld: if judging it, or others of its run, held everybody up.
+        """
+        ...
+
+    def over(self, action: Action) -> AbstractContextManager[None]:
+        """The context in which an action is judged: if that ends the firewall, the next one knows it was this."""
         ...
 
 
@@ -54,7 +73,19 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     inbox: str | None = None
 
 
-__all__ = ["Charge", "Clock", "Connector", "Deliver", "Desk", "Engine", "EngineHealth", "Outcome", "Quote", "RunView"]
+__all__ = [
+    "Charge",
+    "Clock",
+    "Connector",
+    "Deliver",
+    "Desk",
+    "Engine",
+    "EngineHealth",
+    "Outcome",
+    "Quote",
+    "RunView",
+    "Watch",
+]
 
 Deliver = Callable[[bytes], Awaitable[None]]
 """Takes a piece of a streamed result (an SSE `data:` payload, without framing) to the agent."""

@@ -29,6 +29,7 @@ from safebox.firewall.core.record import (
     RunResumed,
     RunStarted,
     Settled,
+    Stalled,
     WalletFrozen,
     WalletThawed,
 )
@@ -67,6 +68,7 @@ class RunBook:
         "rates",
         "root",
         "settled",
+        "stalled",
         "started",
         "unknown",
     )
@@ -96,6 +98,7 @@ class RunBook:
         self.paused: RunPaused | None = None
         self.frozen: WalletFrozen | None = None
         self.ended: RunEnded | None = None
+        self.stalled: list[Stalled] = []
 
     def rate(self, kind: str) -> Rates:
         """The rolling counts for one kind of action."""
@@ -116,7 +119,7 @@ class RunBook:
         """Whether a child may be given this, line by line. A line that wasn't granted lends nothing."""
         return all(line in self.lines and units <= self.lines[line].remaining for line, units in grants.items())
 
-    def told(self, event: RunKilled | RunEnded | RunPaused | RunResumed | WalletFrozen | WalletThawed) -> None:
+    def told(self, event: AboutRun) -> None:
         """Take into account what was said about the run as a whole."""
         match event:
             case RunKilled():
@@ -127,6 +130,8 @@ class RunBook:
                 self.paused = event if isinstance(event, RunPaused) else None
             case WalletFrozen() | WalletThawed():
                 self.frozen = event if isinstance(event, WalletFrozen) else None
+            case Stalled():
+                self.stalled.append(event)
 
     def remaining(self, rail: str, asset: str) -> int | None:
         """What is left of a line; None if the mandate has no such line."""
@@ -176,6 +181,11 @@ class Books:
         self.bundle = ""
         self.last_ns = 0
         self.effects_without_allow = 0
+
+    @property
+    def stalls(self) -> int:
+        """How many actions ended the firewall that judged them."""
+        return sum(len(book.stalled) for book in self.runs.values())
 
     def apply(self, event: LedgerEvent) -> None:
         """Take one more event into account.

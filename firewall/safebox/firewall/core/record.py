@@ -159,6 +159,17 @@ class Received(Event, frozen=True, kw_only=True, tag="received"):
     amount: Amount
 
 
+class Stalled(Event, frozen=True, kw_only=True, tag="stalled"):
+    """Judging this action under this bundle ended the firewall that did it; `how` says in a few words."""
+
+    run: str
+    action_id: str
+    tool: str
+    digest: str
+    bundle: str
+    how: str
+
+
 LedgerEvent = (
     RunStarted
     | Decided
@@ -171,6 +182,7 @@ LedgerEvent = (
     | RunResumed
     | WalletFrozen
     | WalletThawed
+    | Stalled
 )
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

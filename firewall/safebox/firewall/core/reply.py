@@ -9,7 +9,7 @@ import msgspec
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.record import Decided, Settled
-from safebox.firewall.errors import CallerError, FirewallError, OutcomeUnrecorded
+from safebox.firewall.errors import CallerError, FirewallError, OutcomeUnrecorded, Withheld
 
 
 class Status(enum.StrEnum):
@@ -80,6 +80,8 @@ def invalid(error: CallerError) -> Reply:
 
 def could_not(error: FirewallError, decision_id: str | None = None) -> Reply:
     """Say that the firewall couldn't answer; the cause stays in the firewall's own log."""
+    if isinstance(error, Withheld):
+        return _withheld(error, decision_id)
     if isinstance(error, OutcomeUnrecorded):
         status, message = Status.UNKNOWN, "it was allowed, but its outcome could not be recorded yet"
     else:
@@ -91,4 +93,15 @@ def could_not(error: FirewallError, decision_id: str | None = None) -> Reply:
         message=message,
         reasons=(Reason(error.code, message),),
         retry_after_s=error.retry_after_s,
+    )
+
+
+def _withheld(error: Withheld, decision_id: str | None) -> Reply:
+    return Reply(
+        status=Status.DENIED if error.again_s is None else Status.LIMITED,
+        decision_id=decision_id,
+        code=error.code,
+        message=error.cause,
+        reasons=(Reason(error.code, error.cause),),
+        retry_after_s=error.again_s,
     )

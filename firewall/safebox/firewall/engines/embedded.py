@@ -2,7 +2,8 @@
 
 The policy is compiled to a program for the virtual machine of regorus, several times faster than its interpreter and,
 unlike it, bounded: a decision that needs more than 25,000 instructions is stopped, so no input holds the firewall up.
-What remains unbounded (the compiler, a stack overflow) is found out in a child process before (`validate`).
+What remains unbounded (the compiler, a stack overflow) is found out in a child process before (`validate`); where only
+one input in a million does it (an instruction may be a builtin over megabytes), the deadline ends this process.
 
 Rule 1: one engine belongs to the thread that made it.
 Rule 2: whatever the machine does but answer (error, panic, nothing, another shape) is `PolicyUnavailable`.
@@ -11,6 +12,7 @@ Rule 2: whatever the machine does but answer (error, panic, nothing, another sha
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Final
 
 from safebox.firewall.core.decision import Answer, parse_answer
@@ -32,12 +34,17 @@ PANICS: Final = "pyo3_runtime"
 class EmbeddedEngine:
     """Decides by a bundle, in the thread that made it.
 
+    Args:
+        bundle: judges.
+        deadline: the context of each evaluation; ends the process if that doesn't come back.
+
     Raises:
         PolicyUnavailable: if the bundle can't be compiled.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, deadline: AbstractContextManager[None] | None = None) -> None:
         self._bundle = bundle
+        self._deadline = deadline or nullcontext()
         self._thread = threading.get_ident()
         self._program = _compile(bundle)
         self._machine = self._fresh_machine()
@@ -75,8 +82,9 @@ class EmbeddedEngine:
 
     def _evaluate(self, text: str) -> str:
         try:
-            self._machine.set_input_json(text)
-            result = self._machine.execute_entry_point(ENTRYPOINT)
+            with self._deadline:
+                self._machine.set_input_json(text)
+                result = self._machine.execute_entry_point(ENTRYPOINT)
         except RuntimeError as error:
             raise PolicyUnavailable(f"policy failed: {first_line(error)}", kind="error") from error
         except BaseException as panic:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -45,10 +46,22 @@ class ReloadingEngine:
     """The embedded engine over policy folders, following their edits.
 
     An `Engine` (see `ports`). Use it in one thread, on one event loop: `start` it, ask it, `stop` it.
+
+    Args:
+        folders: of the policies.
+        observe: is told of each attempt to bring a bundle into force.
+        deadline: the context of each evaluation; ends the process if that doesn't come back.
     """
 
-    def __init__(self, folders: Sequence[Path], *, observe: Callable[[Reload], None] = lambda reload: None) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        observe: Callable[[Reload], None] = lambda reload: None,
+        deadline: AbstractContextManager[None] | None = None,
+    ) -> None:
         self._folders = tuple(folders)
+        self._deadline = deadline
         self._observe = observe
         self._engine: EmbeddedEngine | None = None
         self._failing: str | None = "policy has not been loaded yet"
@@ -124,7 +137,7 @@ class ReloadingEngine:
 
     def _activate(self, bundle: Bundle) -> None:
         try:
-            self._engine = EmbeddedEngine(bundle)
+            self._engine = EmbeddedEngine(bundle, self._deadline)
         except PolicyUnavailable as error:
             self._refuse(error.cause)
         else:

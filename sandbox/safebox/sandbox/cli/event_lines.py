@@ -10,7 +10,15 @@ from typing import Any, Final
 from safebox.sandbox.cli.words import clean, fields, outcome, short_address, summary
 
 MARKS: Final = {"allow": "✔", "deny": "✘", "hold": "⏸", "failed": "!", "unknown": "?"}
-COLOURS: Final = {"allow": "32", "deny": "1;31", "hold": "33", "done": "2", "failed": "31", "unknown": "33"}
+COLOURS: Final = {
+    "allow": "32",
+    "deny": "1;31",
+    "stall": "1;31",
+    "hold": "33",
+    "done": "2",
+    "failed": "31",
+    "unknown": "33",
+}
 """SGR numbers by verdict and outcome."""
 _INDENT: Final = 21
 """Where the tool's name starts: time, mark and verdict stand before it."""
@@ -102,6 +110,11 @@ def _policy(event: Mapping[str, Any], full: bool) -> Parts:
     return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ()
 
 
+def _stalled(event: Mapping[str, Any], full: bool) -> Parts:
+    text = f"judging this ended a firewall: {clean(event.get('how', ''))}"
+    return "stall", clean(event.get("tool", "")), f"{text}, {clean(event.get('digest', ''))}" if full else text, ()
+
+
 _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "decided": _decided,
     "settled": _settled,
@@ -115,6 +128,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ()),
     "policy": _policy,
     "policy_activated": _policy,
+    "stalled": _stalled,
 }
 """How each event is told; `stop` and `policy` are told live only, the others are in the ledger, too."""
 

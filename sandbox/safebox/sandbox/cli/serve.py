@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ from safebox.sandbox.cli.setup import Setup
 
 if TYPE_CHECKING:
     from safebox.firewall.settings import Settings
+    from safebox.firewall.supervisor import Ready
     from safebox.sandbox.engines import SandboxEngine
 
 
@@ -47,7 +49,8 @@ def serve(
     warm: Annotated[int, typer.Option("--warm", metavar="N", help="Sandboxes made ahead, on Docker.")] = 1,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when the last run has left.")] = False,
 ) -> None:
-    """Run the firewall until it is told to end (SIGTERM, Ctrl-C)."""
+    """Run the firewall until it is told to end (SIGTERM, Ctrl-C); start it again if it ends by itself."""
+    ready = _supervised() if not until_idle else None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     setup = Setup(
         policies=tuple(policies or ()),
@@ -65,10 +68,30 @@ def serve(
     )
     import uvloop
 
-    uvloop.run(_serve(setup, until_idle=until_idle, warm=warm))
+    _raise_descriptors()
+    uvloop.run(_serve(setup, until_idle=until_idle, warm=warm, ready=ready))
 
 
-async def _serve(setup: Setup, *, until_idle: bool, warm: int) -> None:
+def _supervised() -> Ready:
+    """Go on in a child process; the parent ends here, with the firewall's own exit status.
+
+    A firewall that a launcher started for itself has the launcher for that.
+    """
+    from safebox.firewall.supervisor import Supervisor
+
+    found = Supervisor().watch()
+    if isinstance(found, int):
+        raise typer.Exit(found)
+    return found
+
+
+def _raise_descriptors() -> None:
+    """Take as many descriptors as this process may have: each run's connections are a share of them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | None) -> None:
     from safebox.firewall.daemon import Firewall
     from safebox.sandbox.engines import choose_engine
     from safebox.sandbox.provider import LocalCompute
@@ -84,6 +107,8 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int) -> None:
     typer.echo(f"safebox firewall in {settings.home}, metrics at {firewall.metrics_url}")
     for part, what in settings.parts().items():
         typer.echo(f"  {part:8} {what}")
+    if ready is not None:
+        ready()
     with _pool(settings, engine, 0 if until_idle else warm), contextlib.suppress(asyncio.CancelledError):
         await firewall.ended.wait()
     await firewall.close()
