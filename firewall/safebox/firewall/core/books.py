@@ -42,6 +42,10 @@ _NULL: Final = msgspec.Raw(b"null")
 """What a key need not remember."""
 
 
+AboutRun = RunKilled | RunEnded | RunPaused | RunResumed | WalletFrozen | WalletThawed | Stalled
+"""What is said about a run as a whole."""
+
+
 class Kin(msgspec.Struct, frozen=True):
     """Where a run stands in its tree, as `run` of the policy input says it."""
 
