@@ -1,18 +1,133 @@
-"""eth-account, imported in the one safe way.
+"""Accounts that sign EIP-1559 transactions, with no more loaded than that takes.
 
-Importing it imports py_ecc, which sets Python's recursion limit to 100,000 for the whole process; the C parsers of JSON
-count on that limit to stop before the C stack is used up. So it is put back at once.
+libsecp256k1 (coincurve) signs and recovers, rlp encodes. eth-account does the same and loads the curves of the
+consensus layer with it, which took half of a firewall's start; `tests/unit/connectors/test_accounts.py` holds every
+byte made here against what it makes.
 """
 
-import sys
+from __future__ import annotations
 
-_limit = sys.getrecursionlimit()
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, cast
 
-from eth_account import Account  # noqa: E402
-from eth_account.datastructures import SignedTransaction  # noqa: E402
-from eth_account.signers.local import LocalAccount  # noqa: E402
-from eth_account.typed_transactions.typed_transaction import TypedTransaction  # noqa: E402
+import rlp  # type: ignore[import-untyped]
+from coincurve import PrivateKey, PublicKey
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-sys.setrecursionlimit(_limit)
+_RLP: Final[Any] = rlp
+TYPE: Final = 2
+"""EIP-1559."""
+_FIELDS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data")
+"""In the order in which EIP-1559 signs them; an access list follows, which is always empty here."""
+_SIGNED: Final = len(_FIELDS) + 4
+"""With the access list and the three parts of the signature."""
+_WORD: Final = 32
+_ADDRESS: Final = 20
 
-__all__ = ["Account", "LocalAccount", "SignedTransaction", "TypedTransaction"]
+
+class SignedTransaction(NamedTuple):
+    """A transaction as it is sent, and the hash it is known by."""
+
+    raw_transaction: bytes
+    hash: bytes
+
+
+class LocalAccount:
+    """One private key.
+
+    Args:
+        key: 32 bytes.
+
+    Raises:
+        ValueError: if it is no private key of secp256k1.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = PrivateKey(key)
+        self.address = _address(self._key.public_key)
+
+    def sign_transaction(self, fields: dict[str, Any]) -> SignedTransaction:
+        """Sign a whole EIP-1559 transaction; the same fields give the same bytes (RFC 6979).
+
+        Raises:
+            ValueError: if a field is not of its type or out of its bounds.
+        """
+        unsigned = _encodable(fields)
+        signature = self._key.sign_recoverable(_digest(unsigned), hasher=None)  # pyright: ignore[reportUnknownMemberType]
+        r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
+        raw = bytes([TYPE]) + bytes(_RLP.encode([*unsigned, *map(_integer, (parity, r, s))]))
+        return SignedTransaction(raw, keccak(raw))
+
+
+def decode_transaction(raw: bytes) -> dict[str, Any]:
+    """The fields of signed EIP-1559 bytes, without the signature; `to` in lower case, empty for a creation.
+
+    Raises:
+        ValueError: if they are no such transaction in its one encoding.
+    """
+    parts = _parts(raw)
+    fields: dict[str, Any] = {"type": TYPE, "accessList": tuple(cast("Sequence[Any]", parts[len(_FIELDS)]))}
+    for name, part in zip(_FIELDS, parts, strict=False):
+        if name == "data":
+            fields[name] = part
+        elif name == "to":
+            fields[name] = f"0x{part.hex()}" if part else ""
+        else:
+            fields[name] = int.from_bytes(part)
+    return fields
+
+
+def signer_of(raw: bytes) -> str:
+    """The checksummed address whose key signed a transaction.
+
+    Raises:
+        ValueError: if that can't be said.
+    """
+    *unsigned, parity, r, s = _parts(raw)
+    signature = r.rjust(_WORD, b"\0") + s.rjust(_WORD, b"\0") + (parity or b"\0")
+    return _address(PublicKey.from_signature_and_message(signature, _digest(unsigned), hasher=None))
+
+
+def _encodable(fields: dict[str, Any]) -> list[Any]:
+    to, data = fields["to"], fields["data"]
+    numbers = [fields[name] for name in _FIELDS if name not in ("to", "data")]
+    if any(type(number) is not int or not 0 <= number < 2**256 for number in numbers):
+        raise ValueError("a field of the transaction is no unsigned integer of 256 bits")
+    target = bytes.fromhex(to.removeprefix("0x"))
+    if len(target) != _ADDRESS or type(data) is not bytes:
+        raise ValueError("the transaction has no payee, or its data are no bytes")
+    known = {"to": target, "data": data}
+    return [known[name] if name in known else _integer(fields[name]) for name in _FIELDS] + [[]]
+
+
+def _integer(number: int) -> bytes:
+    """Big-endian without leading zeros, as RLP writes a number."""
+    return number.to_bytes((number.bit_length() + 7) // 8)
+
+
+def _digest(unsigned: Sequence[Any]) -> bytes:
+    return keccak(bytes([TYPE]) + bytes(_RLP.encode(unsigned)))
+
+
+def _parts(raw: bytes) -> list[Any]:
+    try:
+        parts: list[Any] = _RLP.decode(raw[1:]) if raw[:1] == bytes([TYPE]) else []
+    except RLPException as error:
+        raise ValueError("the transaction is not RLP") from error
+    lists = [isinstance(part, list) for part in parts]
+    numbers = [part for index, part in enumerate(parts) if not lists[index] and _is_number(index)]
+    if len(parts) != _SIGNED or lists != [index == len(_FIELDS) for index in range(_SIGNED)]:
+        raise ValueError("the bytes are no EIP-1559 transaction")
+    if any(len(part) > _WORD or part[:1] == b"\0" for part in numbers):
+        raise ValueError("the transaction has a number in more than one way")
+    return parts
+
+
+def _is_number(index: int) -> bool:
+    return index >= len(_FIELDS) or _FIELDS[index] not in ("to", "data")
+
+
+def _address(key: PublicKey) -> str:
+    return str(to_checksum_address(keccak(key.format(compressed=False)[1:])[-_ADDRESS:]))

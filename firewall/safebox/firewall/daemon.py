@@ -7,7 +7,8 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +24,9 @@ from safebox.firewall.errors import CallerError, ConfigError, FirewallError, Led
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
-from safebox.firewall.keystore import Keystore, passphrase_path
+from safebox.firewall.keyfile import FOLDER
+from safebox.firewall.keyfile import owner_key as _owner_key
+from safebox.firewall.keystore import Keystore
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
@@ -57,10 +60,19 @@ class Firewall:
         settings: how it is set up.
         provider: where bought compute runs.
         chain_id: the only chain signed for.
+        owner_key: gives the owner's private key; opening it is slow, and whoever loads this may have begun before.
     """
 
-    def __init__(self, settings: Settings, provider: ComputeProvider, chain_id: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        provider: ComputeProvider,
+        chain_id: int,
+        *,
+        owner_key: Callable[[], bytes] | None = None,
+    ) -> None:
         self._settings = settings
+        self._owner_key = owner_key or partial(_owner_key, settings.home)
         self._provider = provider
         self._chain_id = chain_id
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,7 +91,8 @@ class Firewall:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
         self._watchdog = Watchdog(home)
-        notary = await asyncio.to_thread(Notary.open, home / "keystore")
+        key = asyncio.get_running_loop().run_in_executor(None, self._owner_key)
+        notary = Notary.open(home / FOLDER)
         self._verifier = notary.verifier
         second = self._settings.checkpoint_to
         self._deposits = await asyncio.to_thread(Deposits, second, self._settings.ledger, self._verifier)
@@ -89,10 +102,7 @@ class Firewall:
         self.engine = ReloadingEngine(
             self._settings.policies, observe=self._reloaded, deadline=self._watchdog.evaluation
         )
-        keystore = await asyncio.to_thread(Keystore.open, home / "keystore", passphrase_path(home))
-        self._world, _ = await asyncio.gather(
-            World.open(self._settings, keystore, self._provider, self._chain_id), self.engine.start()
-        )
+        (keystore, self._world), _ = await asyncio.gather(self._open_world(key), self.engine.start())
         self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)
         self.pipeline = Pipeline(
             engine=self.engine,
@@ -131,6 +141,10 @@ class Firewall:
         self.metrics.checkpoints_kept(self._deposits.all)
         self._tasks = [asyncio.create_task(work()) for work in (self._watch, self._verify, self._orphans)]
         self._beating = asyncio.create_task(self._beat())
+
+    async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
+        keystore = Keystore(await key)
+        return keystore, await World.open(self._settings, keystore, self._provider, self._chain_id)
 
     async def close(self) -> None:
         """End what runs are left, then every part in turn."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from safebox.firewall.behaviour.accumulate import Accumulator
@@ -14,6 +15,7 @@ from safebox.firewall.behaviour.secrets import KnownSecrets, find_secrets
 from safebox.firewall.behaviour.unwrap import unwrap
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import SendEmail, StartCompute, outgoing
+from safebox.firewall.errors import ConfigError
 
 
 class Evidence:
@@ -69,5 +71,8 @@ def destinations(args: Any) -> tuple[str, ...]:
 @cache
 def _wordlist() -> Wordlist:
     """The BIP-39 English words, as eth-account carries them."""
-    path = resources.files("eth_account") / "hdaccount" / "wordlist" / "english.txt"
+    found = find_spec("eth_account")  # found, not imported: that would take half a second of everybody's time
+    if found is None or found.origin is None:
+        raise ConfigError("eth-account is not installed", remedy="install safebox anew")
+    path = Path(found.origin).parent / "hdaccount" / "wordlist" / "english.txt"
     return Wordlist.build(path.read_text("utf-8").split())

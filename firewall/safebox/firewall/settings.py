@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""
+STAND_IN_CHAIN_ID: Final = 31337
+"""The stand-in chain's, and what development nodes commonly use: no network of value has it."""
 POOL_NAME: Final = "pool.sock"
 
 

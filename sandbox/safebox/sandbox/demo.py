@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import urllib.request
 from collections import Counter
@@ -121,9 +122,9 @@ class Customer:
     """Somebody outside who pays an agent, in the hope of being useful to a maximiser."""
 
     def __init__(self) -> None:
-        from safebox.firewall.accounts import Account
+        from safebox.firewall.accounts import LocalAccount
 
-        self._account = Account.create()
+        self._account = LocalAccount(secrets.token_bytes(32))
         self._paying = False
 
     @property
@@ -146,7 +147,7 @@ class Customer:
                 "maxPriorityFeePerGas": 10**9,
             }
         )
-        chain.ask("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+        chain.ask("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
 
     def watch(self, chain: Chain, address: str, event: Mapping[str, Any]) -> None:
         """Pay in the background once the agent's first mail, its invoice, is out."""

@@ -7,7 +7,8 @@ import pytest
 from eth_account import Account
 
 from safebox.firewall.errors import ConfigError
-from safebox.firewall.keystore import OWNER, Keystore, passphrase_path
+from safebox.firewall.keyfile import passphrase_path
+from safebox.firewall.keystore import OWNER, Keystore
 
 FAST = 2**4
 TRANSACTION: dict[str, Any] = {

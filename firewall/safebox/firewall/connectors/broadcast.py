@@ -28,7 +28,7 @@ class Broadcaster:
         """Send a signed payment and wait for its receipt. Whatever goes wrong from here on is unknown, not failed."""
         refusal = ""
         try:
-            await self.node.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
+            await self.node.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
         except NodeRefused as error:
             refusal = f"the node said: {error}"
             if not await self._known(signed):
@@ -110,4 +110,4 @@ def _unknown(signed: SignedTransaction, why: str) -> Outcome:
 
 
 def _hash(signed: SignedTransaction) -> str:
-    return "0x" + bytes(signed.hash).hex()
+    return "0x" + signed.hash.hex()

@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from eth_utils.address import to_checksum_address
-from hexbytes import HexBytes
 
-from safebox.firewall.accounts import Account, SignedTransaction, TypedTransaction
+from safebox.firewall.accounts import TYPE, SignedTransaction, decode_transaction, signer_of
 from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 from safebox.firewall.errors import EffectError
 from safebox.firewall.keystore import Keystore
 
 TRANSFER_GAS: Final = 21_000
 """What a transfer to an address without code takes (yellow paper, G_transaction)."""
-_TYPE: Final = 2
-"""EIP-1559."""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +40,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def fields(self) -> dict[str, Any]:
         """The transaction's fields, as they are signed."""
         return {
-            "type": _TYPE,
+            "type": TYPE,
             "chainId": self.chain_id,
             "nonce": self.nonce,
             "to": self.to,
@@ -84,30 +80,15 @@ def sign(payment: Payment, keystore: Keystore) -> SignedTransaction:
         signed = keystore.sign_transaction(payment.signer, payment.fields())
     except KeyError as error:
         raise EffectError("there is no key for this run") from error
-    found = decoded(bytes(signed.raw_transaction))
+    except ValueError as error:
+        raise EffectError(f"the payment can't be signed: {error}") from error
+    found = decode_transaction(signed.raw_transaction)
     wanted = payment.fields() | {"to": payment.to.lower(), "accessList": ()}
     if found != wanted:
         raise EffectError("the signed transaction is not the one that was decided")
-    if str(Account.recover_transaction(signed.raw_transaction)) != payment.sender:
+    if signer_of(signed.raw_transaction) != payment.sender:
         raise EffectError("the transaction was signed by another key than the wallet's")
     return signed
-
-
-def decoded(raw: bytes) -> dict[str, Any]:
-    """The fields of signed EIP-1559 bytes, without the signature.
-
-    Raises:
-        EffectError: They are no EIP-1559 transaction.
-    """
-    if raw[:1] != bytes([_TYPE]):
-        raise EffectError("the signed transaction is of another type")
-    fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-    return {
-        "type": int(fields["type"]),
-        "to": to_checksum_address(fields["to"]).lower() if fields["to"] else "",
-        "data": bytes(fields["data"]),
-        "accessList": tuple(fields["accessList"]),
-    } | {key: int(fields[key]) for key in ("chainId", "nonce", "value", "gas", "maxFeePerGas", "maxPriorityFeePerGas")}
 
 
 def lookalike(to: str, payees: dict[str, str], near: int = 4) -> str | None:

@@ -29,7 +29,9 @@ from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-CHAIN_ID = 31337
+from safebox.firewall.settings import STAND_IN_CHAIN_ID
+
+CHAIN_ID = STAND_IN_CHAIN_ID
 """The stand-in's own chain id, the one development chains use: no real network will take its transactions."""
 BLOCK_GAS = 30_000_000
 BLOB_TYPE = 3

@@ -146,7 +146,7 @@ def _state_folder() -> Result:
 
 
 def _keystore() -> Result:
-    from safebox.firewall.keystore import passphrase_path
+    from safebox.firewall.keyfile import passphrase_path
 
     path = state_folder() / "keystore" / "owner.json"
     if not path.exists():

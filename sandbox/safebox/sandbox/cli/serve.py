@@ -7,10 +7,12 @@ import contextlib
 import logging
 import resource
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safebox.sandbox.aside import Aside
 from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
@@ -92,14 +94,16 @@ def _raise_descriptors() -> None:
 
 
 async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | None) -> None:
+    from safebox.firewall.keyfile import owner_key
+
+    settings = setup.settings(until_idle=until_idle)
+    key = Aside(partial(owner_key, settings.home))  # slow on purpose: the rest is loaded meanwhile
+    found = Aside(partial(_engine, setup.engine))
     from safebox.firewall.daemon import Firewall
-    from safebox.sandbox.engines import choose_engine
     from safebox.sandbox.provider import LocalCompute
 
-    engine = await asyncio.to_thread(choose_engine, setup.engine)
-    await asyncio.to_thread(engine.reap)
-    settings = setup.settings(until_idle=until_idle)
-    firewall = Firewall(settings, LocalCompute(engine), setup.chain())
+    engine = found.result()
+    firewall = Firewall(settings, LocalCompute(engine), setup.chain(), owner_key=key.result)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, firewall.ended.set)
@@ -112,6 +116,14 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     with _pool(settings, engine, 0 if until_idle else warm), contextlib.suppress(asyncio.CancelledError):
         await firewall.ended.wait()
     await firewall.close()
+
+
+def _engine(preferred: str | None) -> SandboxEngine:
+    from safebox.sandbox.engines import choose_engine
+
+    engine = choose_engine(preferred)
+    engine.reap()
+    return engine
 
 
 def _pool(settings: Settings, engine: SandboxEngine, size: int) -> contextlib.AbstractContextManager[object]:

@@ -98,11 +98,11 @@ class Setup(NamedTuple):
         Raises:
             ConfigError: if a node is named without its chain id.
         """
-        from safebox.firewall.standins.evm import CHAIN_ID
+        from safebox.firewall.settings import STAND_IN_CHAIN_ID
 
         if self.chain_id is None and self.chain_url is not None:
             raise ConfigError("--chain-url without --chain-id", remedy="say which chain the node must be on")
-        return self.chain_id if self.chain_id is not None else CHAIN_ID
+        return self.chain_id if self.chain_id is not None else STAND_IN_CHAIN_ID
 
 
 def _price(text: str) -> tuple[str, ModelPrice]:
