@@ -21,7 +21,7 @@ class Trigger:
     def arm(self, point: str, strike: Callable[[], None], *, nth: int = 1, delay: float = 0.0) -> None:
         """Wait for a point; forget any other."""
         with self._lock:
-            self._point, self._strike, self._nth, self._delay = point, process, nth, delay
+            self._point, self._strike, self._nth, self._delay = point, strike, nth, delay
             self.fired.clear()
 
     def disarm(self) -> None:
