@@ -118,6 +118,7 @@ class MemoryConnector:
         self.on_quote: Callable[[], Awaitable[None]] | None = None
         self.on_perform: Callable[[], Awaitable[None]] | None = None
         self.world: dict[str, Outcome] = {}
+        self.result: dict[str, Any] = {}
 
     async def quote(self, action: Action, run: RunView) -> Quote:
         if self.on_quote is not None:
@@ -128,7 +129,7 @@ class MemoryConnector:
         if self.on_perform is not None:
             await self.on_perform()
         self.done.append(action)
-        return Outcome(status="done", charges=self._charges(action), result={"number": len(self.done)})
+        return Outcome(status="done", charges=self._charges(action), result={"number": len(self.done), **self.result})
 
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
         return self.world.get(action.id, Outcome(status="failed", detail="it never happened"))

@@ -109,51 +109,55 @@ class Append(Echo):
 class Rig:
     """A real pipeline over the real engine, pack and store, with one run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, connector: Connector | None = None) -> None:
         self.store = SqliteStore(folder / "ledger.sqlite3")
-        ledger, runs, metrics, clock = Ledger(self.store), Runs(), Metrics(), SystemClock()
-        started = _started(clock)
-        ledger.books.apply(started)
-        self.view = view_of(started)
-        runs.add(Run(self.view, ledger.book("run_1"), Evidence({})))
-        connectors: dict[str, Connector] = {"mail": NoEffect()}
+        self.ledger, self.runs, self.metrics, self.clock = Ledger(self.store), Runs(), Metrics(), SystemClock()
+        self.view = self.add("run_1")
+        connectors: dict[str, Connector] = {"mail": connector or NoEffect()}
         watchdog = Watchdog(folder)
         engine = EmbeddedEngine(load_bundle([pack_folder()]), watchdog.evaluation)
         self.pipeline = Pipeline(
             engine=engine,
-            ledger=ledger,
+            ledger=self.ledger,
             connectors=connectors,
-            clock=clock,
-            runs=runs,
-            metrics=metrics,
-            watch=Stalls(watchdog, ledger, engine, clock, metrics, _never_killed),
+            clock=self.clock,
+            runs=self.runs,
+            metrics=self.metrics,
+            watch=Stalls(watchdog, self.ledger, engine, self.clock, self.metrics, _never_killed),
         )
-        self.metrics = metrics
+
+    def add(self, name: str) -> RunView:
+        """One more run, live."""
+        started = _started(self.clock, name)
+        self.ledger.books.apply(started)
+        view = view_of(started)
+        self.runs.add(Run(view, self.ledger.book(name), Evidence({})))
+        return view
 
 
 async def _never_killed(run: str, by: str) -> None:
     raise AssertionError(f"{run} stalled the firewall")
 
 
-def _started(clock: SystemClock) -> RunStarted:
+def _started(clock: SystemClock, run: str) -> RunStarted:
     now = clock.now_ns()
     from datetime import UTC, datetime
 
     file = load(MANDATE, now=datetime.fromtimestamp(now / 1e9, UTC), source="bench")
     shown = {
-        "id": "run_1",
+        "id": run,
         "agent": "bench",
         "image": file.image,
         "depth": 0,
         "parent": None,
-        "root": "run_1",
+        "root": run,
         "engine": "none",
         "address": None,
         "state": "live",
     }
     return RunStarted(
         at_ns=now,
-        run="run_1",
+        run=run,
         run_view=msgspec.Raw(canonical(shown)),
         mandate=msgspec.Raw(encode_mandate(file.mandate)),
         mandate_digest=mandate_digest(file.mandate),
@@ -164,7 +168,7 @@ def _started(clock: SystemClock) -> RunStarted:
 
 
 async def _loaded(desk: Desk, metrics: Metrics, connections: int, seconds: float = SECONDS) -> Load:
-    server, listeners = GatewayServer(desk, metrics), [_listener() for _ in range(3)]
+    server, listeners = GatewayServer(desk, metrics), [listener() for _ in range(3)]
     port = int(listeners[0].getsockname()[1])
     await server.attach("run_1", listeners)
     load = await asyncio.to_thread(drive, port, REQUEST, connections=connections, seconds=seconds)
@@ -174,7 +178,7 @@ async def _loaded(desk: Desk, metrics: Metrics, connections: int, seconds: float
     return load
 
 
-def _listener() -> socket.socket:
+def listener() -> socket.socket:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(256)

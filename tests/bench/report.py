@@ -13,6 +13,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "run_cold": ("≤", 1.25),
     "run_warm": ("≤", 0.6),
     "help": ("≤", 6.0),
+    "fairness": ("≤", 3.0),
 }
 """The goal of each ratio."""
 

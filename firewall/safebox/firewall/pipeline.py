@@ -49,6 +49,7 @@ from safebox.firewall.errors import (
 from safebox.firewall.idempotency import once
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.metrics import Metrics
+from safebox.firewall.places import Place, Places
 from safebox.firewall.ports import Clock, Connector, Deliver, Engine, Outcome, RunView, Watch
 from safebox.firewall.runs import Run, Runs
 
@@ -80,6 +81,7 @@ class Pipeline:
         self._runs = runs
         self._metrics = metrics
         self._watch = watch
+        self._places = Places()
 
     def view(self, run: str) -> RunView:
         """What is known of a run; raises `MayNotAct` if there is none here that may ask."""
@@ -107,20 +109,23 @@ class Pipeline:
             self._metrics.answered(call.tool, time.perf_counter() - started)
 
     async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
-        if tool.ordered:
+        with self._places.place(action.run if action.caller is Caller.AGENT else None) as place:
+            if tool.ordered:
+                async with run.turn(tool.connector):
+                    judged = await self._judge(run, tool, action, place)
+                    return await self._carry_out(run, tool, action, *judged, place, deliver)
             async with run.turn(tool.connector):
-                return await self._carry_out(run, tool, action, *await self._judge(run, tool, action), deliver)
-        async with run.turn(tool.connector):
-            decided, durable = await self._judge(run, tool, action)
-        return await self._carry_out(run, tool, action, decided, durable, deliver)
+                judged = await self._judge(run, tool, action, place)
+            return await self._carry_out(run, tool, action, *judged, place, deliver)
 
-    async def _judge(self, run: Run, tool: Tool, action: Action) -> tuple[Decided, Awaitable[None]]:
+    async def _judge(self, run: Run, tool: Tool, action: Action, place: Place) -> tuple[Decided, Awaitable[None]]:
         self._watch.check(action)
         try:  # 3 facts
             async with asyncio.timeout(FACTS_SECONDS):
                 quote = await self._connectors[tool.connector].quote(action, run.view)
         except TimeoutError as error:
             raise FactsUnavailable("the cost could not be learned in time") from error
+        await place.take()  # while several runs ask, each has its share of the deciding
         mark = self._ledger.mark(action.run)
         with self._watch.over(action):  # what ends the firewall here doesn't get to do so twice
             overlap, pieces = run.evidence.judge(action)
@@ -146,9 +151,11 @@ class Pipeline:
         return decided, self._ledger.reserve(decided, mark)  # 5 record
 
     async def _carry_out(
-        self, run: Run, tool: Tool, action: Action, decided: Decided, durable: Awaitable[None], deliver: Deliver | None
-    ) -> Reply:
+        self, run: Run, tool: Tool, action: Action, decided: Decided, durable: Awaitable[None], place: Place,
+        deliver: Deliver | None,
+    ) -> Reply:  # fmt: skip
         await durable
+        place.leave()
         self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, self._age(action))
         self._runs.tell(decided)
         if not decided.allowed:  # 6 hold
