@@ -17,7 +17,8 @@ from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
 from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
-from safebox.firewall.core.record import PolicyActivated
+from safebox.firewall.core.money import Amount
+from safebox.firewall.core.record import PolicyActivated, Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
@@ -115,7 +116,7 @@ class Firewall:
         )
         self.gateways = GatewayServer(self.pipeline, self.metrics, chain=self._world.chain)
         self.treasury = Treasury(
-            self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics
+            self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics, self._received
         )
         self._lifecycle = Lifecycle(
             ledger=self.ledger,
@@ -280,6 +281,7 @@ class Firewall:
             "why": found.why,
             "open": len(book.open),
             "denied": book.denied_count,
+            "quarantined": {asset: str(book.quarantined(asset)) for asset in book.earned},
             "lines": lines,
         }
 
@@ -310,9 +312,12 @@ class Firewall:
             self._watchdog.beat()
             await asyncio.sleep(BEAT_SECONDS)
 
+    async def _received(self, run: str, amount: Amount) -> None:
+        await self.ledger.note(Received(at_ns=self.clock.now_ns(), run=run, amount=amount))
+
     async def _watch(self) -> None:
         while True:
-            await self.treasury.check_ceilings()
+            await self.treasury.check()
             for name, connector in self._world.connectors.items():
                 self.metrics.connector_up(name, up=await connector.healthy())
             with contextlib.suppress(LedgerUnavailable):

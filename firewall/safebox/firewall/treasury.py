@@ -1,5 +1,7 @@
 """Wallets are leases: funded from the owner's treasury at the start, swept back above the ceiling and at the end.
 
+What arrives in one without being granted is written down as earned: it waits for its sweep and pays for nothing.
+
 Every movement is an action like any other, asked by the owner and judged by policy.
 """
 
@@ -7,18 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from safebox.firewall.core.action import Call
-from safebox.firewall.core.mandate import ACCOUNT_WALLET
+from safebox.firewall.core.mandate import ACCOUNT_WALLET, WalletGrant
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.reply import Reply, Status
-from safebox.firewall.core.tools import Caller
+from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.errors import FirewallError
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Desk
 from safebox.firewall.runs import Run, Runs
 
+MOVES: Final = frozenset(tool.name for tool in TOOLS.values() if tool.connector == "chain" and not tool.reads_only)
+"""What changes a wallet's balance."""
+
 Balance = Callable[[str], Awaitable[int]]
+Note = Callable[[str, Amount], Awaitable[None]]
 
 
 class Treasury:
@@ -30,14 +37,16 @@ class Treasury:
         owner: the owner's address.
         balance: tells an address's balance in wei; raises `FirewallError` if the chain can't be asked.
         metrics: counts sweeps and wallets over their ceiling.
+        note: records income; raises `LedgerUnavailable` if it can't, and then it is seen again.
     """
 
-    def __init__(self, desk: Desk, runs: Runs, owner: str, balance: Balance, metrics: Metrics) -> None:
+    def __init__(self, desk: Desk, runs: Runs, owner: str, balance: Balance, metrics: Metrics, note: Note) -> None:
         self._desk = desk
         self._runs = runs
         self._owner = owner
         self._balance = balance
         self._metrics = metrics
+        self._note = note
         self._funding = asyncio.Lock()
 
     async def fund(self, run: Run) -> Reply | None:
@@ -55,8 +64,11 @@ class Treasury:
             return None
         return await self._move(run, "wallet.sweep", self._owner, None)
 
-    async def check_ceilings(self) -> None:
-        """Sweep what any wallet holds beyond its ceiling; a chain that can't be asked leaves all as it is."""
+    async def check(self) -> None:
+        """Note what wallets earned, and sweep what any holds beyond its ceiling.
+
+        A chain that can't be asked leaves all as it is.
+        """
         over = 0
         for run in self._runs.all():
             over += await self._check(run)
@@ -64,14 +76,17 @@ class Treasury:
 
     async def _check(self, run: Run) -> bool:
         wallet, address = run.view.mandate.wallet, run.view.address
-        if wallet is None or wallet.ceiling is None or address is None:
+        if wallet is None or address is None:
             return False
+        expected = _expected(run, wallet)
         try:
             balance = await self._balance(address)
+            if expected is not None and expected == _expected(run, wallet) and balance > expected:
+                await self._note(run.view.id, Amount(balance - expected, wallet.budget.asset))
         except FirewallError as error:
             self._metrics.failed(error)
             return False
-        if balance <= wallet.ceiling.units:
+        if wallet.ceiling is None or balance <= wallet.ceiling.units:
             return False
         keep = min(run.book.remaining(ACCOUNT_WALLET, wallet.budget.asset) or 0, wallet.ceiling.units)
         reply = await self._move(run, "wallet.sweep", self._owner, Amount(balance - keep, wallet.budget.asset))
@@ -82,3 +97,10 @@ class Treasury:
     async def _move(self, run: Run, tool: str, to: str, amount: Amount | None) -> Reply:
         arguments = {"to": to, "amount": amount}
         return await self._desk.handle(Call(run=run.view.id, tool=tool, arguments=arguments, caller=Caller.OWNER))
+
+
+def _expected(run: Run, wallet: WalletGrant) -> int | None:
+    """What the wallet holds if nobody paid into it; None while something moves and nobody can say."""
+    if any(event.tool in MOVES for event in run.book.open.values()):
+        return None
+    return run.book.holding(ACCOUNT_WALLET, wallet.budget.asset)

@@ -8,7 +8,7 @@ import pytest
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
-from safebox.firewall.core.record import Decided
+from safebox.firewall.core.record import Charge, Decided, Received
 from safebox.firewall.core.reply import Status
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import FactsUnavailable
@@ -26,7 +26,10 @@ class Lent:
         self.rig = Rig(mandate=mandate)
         self.rig.connectors["chain"].price = lambda _: 0
         self.balance: int | None = 0
-        self.treasury = Treasury(self.rig.pipeline, self.rig.runs, OWNER, self._balance, self.rig.metrics)
+        self.treasury = Treasury(self.rig.pipeline, self.rig.runs, OWNER, self._balance, self.rig.metrics, self._note)
+
+    async def _note(self, run: str, amount: Amount) -> None:
+        await self.rig.ledger.note(Received(at_ns=self.rig.clock.now_ns(), run=run, amount=amount))
 
     async def _balance(self, address: str) -> int:
         assert address == ADDRESS
@@ -106,7 +109,7 @@ async def test_what_is_above_the_ceiling_goes_home_and_no_more_stays_than_may_be
     lent = Lent(CEILING)
     lent.rig.run.book.lines["wallet", "ETH"].spent = spent
     lent.balance = balance
-    await lent.treasury.check_ceilings()
+    await lent.treasury.check()
     assert lent.moved == ([] if swept is None else [("wallet.sweep", OWNER, Amount(swept, "ETH"))])
     over = balance > 8 * ETH
     assert lent.rig.metric("safebox_wallet_over_ceiling") == over
@@ -117,7 +120,7 @@ async def test_a_wallet_over_its_ceiling_stays_in_sight_when_the_sweep_is_refuse
     lent = Lent(CEILING)
     lent.balance = 20 * ETH
     lent.rig.engine.deny()
-    await lent.treasury.check_ceilings()
+    await lent.treasury.check()
     assert lent.rig.metric("safebox_wallet_over_ceiling") == 1
     assert lent.rig.metric("safebox_wallet_sweeps_total") == 0
 
@@ -125,7 +128,7 @@ async def test_a_wallet_over_its_ceiling_stays_in_sight_when_the_sweep_is_refuse
 async def test_without_a_ceiling_or_without_a_chain_nothing_is_moved() -> None:
     for lent, balance in ((Lent(), 100 * ETH), (Lent(CEILING), None)):
         lent.balance = balance
-        await lent.treasury.check_ceilings()
+        await lent.treasury.check()
         assert lent.moved == []
 
 
@@ -135,3 +138,46 @@ async def test_an_agent_cannot_ask_for_either() -> None:
         reply = await lent.rig.pipeline.handle(Call(run="run_1", tool=tool, arguments={"to": PAYEE, "amount": None}))
         assert reply.code == "request.unknown_tool"
     assert lent.moved == []
+
+
+async def test_what_arrives_is_noted_once_and_pays_for_nothing() -> None:
+    lent = Lent()
+    before = lent.rig.run.book.remaining("wallet", "ETH")
+    for balance in (7 * ETH, 9 * ETH, 9 * ETH, 10 * ETH):
+        lent.balance = balance
+        await lent.treasury.check()
+    noted = [event.amount.units for event in lent.rig.store.events if isinstance(event, Received)]
+    assert noted == [2 * ETH, ETH]
+    assert lent.rig.run.book.quarantined("ETH") == 3 * ETH
+    assert lent.rig.run.book.remaining("wallet", "ETH") == before
+
+
+async def test_income_is_taken_out_of_quarantine_by_the_sweep() -> None:
+    lent = Lent(CEILING)
+    lent.balance = 10 * ETH
+    lent.rig.connectors["chain"].price = lambda action: action.args.amount.units
+    await lent.treasury.check()
+    assert lent.moved == [("wallet.sweep", OWNER, Amount(3 * ETH, "ETH"))]
+    book = lent.rig.run.book
+    assert (book.earned["ETH"], book.swept["ETH"], book.quarantined("ETH")) == (3 * ETH, 3 * ETH, 0)
+    lent.balance = 7 * ETH
+    await lent.treasury.check()
+    assert [type(event) for event in lent.rig.store.events].count(Received) == 1
+
+
+async def test_nothing_is_called_income_while_a_payment_is_under_way() -> None:
+    lent = Lent()
+    lent.balance = 9 * ETH
+    lent.rig.ledger.books.apply(lent.rig.decided_for("run_1", charges=(Charge("wallet", Amount(1, "ETH")),)))
+    await lent.treasury.check()
+    assert lent.rig.run.book.earned == {}
+
+
+async def test_income_that_cannot_be_written_down_is_seen_again() -> None:
+    lent = Lent()
+    lent.balance, lent.rig.store.broken = 9 * ETH, True
+    await lent.treasury.check()
+    assert lent.rig.run.book.earned == {}
+    lent.rig.store.broken = False
+    await lent.treasury.check()
+    assert lent.rig.run.book.earned == {"ETH": 2 * ETH}

@@ -74,6 +74,7 @@ class RunBook:
         "settled",
         "stalled",
         "started",
+        "swept",
         "unknown",
     )
 
@@ -91,6 +92,7 @@ class RunBook:
         }
         self.exposures: dict[str, Charge] = {}
         self.earned: dict[str, int] = {}
+        self.swept: dict[str, int] = {}
         self.open: dict[str, Decided] = {}
         self.unknown: set[str] = set()
         self.keys: dict[str, Decided] = {}
@@ -161,11 +163,19 @@ class RunBook:
         """Quarantine what arrived: it is on no line, so no action can be paid with it."""
         self.earned[amount.asset] = self.earned.get(amount.asset, 0) + amount.units
 
-    def swept(self, event: Settled) -> None:
-        """Take what the owner took home out of quarantine, fees included."""
+    def sweep(self, event: Settled) -> None:
+        """Book what the owner took home, fees included."""
         for charge in event.charges:
-            held = self.earned.get(charge.amount.asset, 0)
-            self.earned[charge.amount.asset] = max(0, held - charge.amount.units)
+            self.swept[charge.amount.asset] = self.swept.get(charge.amount.asset, 0) + charge.amount.units
+
+    def holding(self, rail: str, asset: str) -> int:
+        """What the run's account holds by this book: granted and earned, less what was spent and swept."""
+        line = self.lines[rail, asset]
+        return line.granted - line.spent + self.earned.get(asset, 0) - self.swept.get(asset, 0)
+
+    def quarantined(self, asset: str) -> int:
+        """What was earned and not swept yet; a sweep takes earned money first."""
+        return max(0, self.earned.get(asset, 0) - self.swept.get(asset, 0))
 
     def end(self, event: RunEnded) -> None:
         """Give what is free back to the parent."""
@@ -249,7 +259,7 @@ class Books:
         if decided.caller is Caller.AGENT:
             book.settle(event)
         elif decided.tool == "wallet.sweep":
-            book.swept(event)
+            book.sweep(event)
 
     def unstart(self, event: RunStarted) -> None:
         """Take back the start of a run that did not become durable; nothing has happened in it."""
