@@ -174,11 +174,18 @@ class StepClock:
 class Rig:
     """A pipeline over twins, with one live run `run_1`."""
 
-    def __init__(self, store: MemoryStore | None = None, mandate: str = MANDATE, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        store: MemoryStore | None = None,
+        mandate: str = MANDATE,
+        ledger: Ledger | None = None,
+        metrics: Metrics | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
         self.store = store or MemoryStore()
         self.engine = ScriptedEngine()
         self.clock = StepClock()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.runs = Runs()
         self.ledger = ledger or Ledger(self.store)
         self.connectors = {
@@ -192,7 +199,7 @@ class Rig:
             started = run_started("run_1", mandate, self.clock.now_ns())
             self.store.records.append(encode_event(started))
             self.ledger.books.apply(started)
-        self.run = Run(view_of(self.ledger.book("run_1").started), self.ledger.book("run_1"), Evidence({}))
+        self.run = Run(view_of(self.ledger.book("run_1").started), self.ledger.book("run_1"), evidence or Evidence({}))
         self.runs.add(self.run)
         self.pipeline = Pipeline(
             engine=self.engine,
