@@ -83,14 +83,7 @@ async def test_a_payment_takes_exactly_what_its_outcome_says(bench: Bench) -> No
     assert await bench.balance(PAYEE) == ETHER // 10
     assert ETHER // 10 < taken < units(quote.charges, "ETH")
     assert outcome.result["status"] == "success"
-    assert quote.facts["payee"] == {
-        "address": PAYEE,
-        "name": "supplier",
-        "listed": True,
-        "lookalike": None,
-        "is_contract": False,
-        "self": False,
-    }
+    assert quote.facts["payee"] == {"is_contract": False}
     assert quote.facts["wallet"]["chain_id"] == CHAIN_ID
     assert quote.facts["wallet"]["owner"] == bench.keystore.owner_address
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from safebox.firewall.connectors.broadcast import Broadcaster
 from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, transfer_gas
 from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable
-from safebox.firewall.connectors.transaction import TRANSFER_GAS, Payment, as_plan, from_plan, lookalike, sign
+from safebox.firewall.connectors.transaction import TRANSFER_GAS, Payment, as_plan, from_plan, sign
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
@@ -141,7 +141,7 @@ class ChainConnector:
     async def _quote_transfer(self, action: Action, args: Transfer, run: RunView) -> Quote:
         wallet = run.mandate.wallet
         code, facts = await asyncio.gather(has_code(self._node, args.to), self._wallet(run))
-        payee = payee_facts(args.to, run, is_contract=code)
+        payee = {"is_contract": code}
         if run.address is None:
             return Quote(charges=(Charge(ACCOUNT_WALLET, args.amount),), facts={"payee": payee, "wallet": facts})
         if args.nonce is not None and args.nonce != facts["nonce"]:
@@ -253,20 +253,6 @@ class ChainConnector:
             over = None if ceiling is None else balance > ceiling.units
             facts = {"balance": encode_amount(_amount(balance)), "over_ceiling": over, "nonce": nonce}
         return {**facts, "chain_id": chain_id, "owner": self._keystore.owner_address}
-
-
-def payee_facts(to: str, run: RunView, *, is_contract: bool | None) -> dict[str, Any]:
-    """`facts.payee`: who an address is to this run's mandate."""
-    payees = run.mandate.wallet.payees if run.mandate.wallet is not None else {}
-    name = next((name for name, address in payees.items() if address == to), None)
-    return {
-        "address": to,
-        "name": name,
-        "listed": name is not None,
-        "lookalike": lookalike(to, payees) if name is None else None,
-        "is_contract": is_contract,
-        "self": to == run.address,
-    }
 
 
 def _units(amount: Amount | None) -> int | None:

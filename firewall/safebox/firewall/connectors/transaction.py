@@ -89,13 +89,3 @@ def sign(payment: Payment, keystore: Keystore) -> SignedTransaction:
     if signer_of(signed.raw_transaction) != payment.sender:
         raise EffectError("the transaction was signed by another key than the wallet's")
     return signed
-
-
-def lookalike(to: str, payees: dict[str, str], near: int = 4) -> str | None:
-    """The name of a listed payee that `to` imitates: not the same, but the same first and last `near` hex digits."""
-    digits = to[2:].lower()
-    for name, address in payees.items():
-        known = address[2:].lower()
-        if known != digits and known[:near] == digits[:near] and known[-near:] == digits[-near:]:
-            return name
-    return None
