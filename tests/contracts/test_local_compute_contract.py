@@ -1,5 +1,6 @@
 """What a buyer of local compute is promised, on each real engine."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -73,6 +74,30 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert instance is not None
     status = when_ended(compute, instance)
     assert (status.exit_code, status.output) == (0, "alive\n")
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_an_instance_that_was_made_and_not_started_when_its_buyer_was_killed_is_none(
+    bench: Bench, compute: LocalCompute, reference: str, reaped: bool
+) -> None:
+    program = f"""
+import os, signal
+from safebox.sandbox.provider import REFERENCE
+from safebox.sandbox.spec import SandboxSpec
+from tests.contracts.conftest import ENGINES
+spec = SandboxSpec(run_id="compute", image={IMAGE!r}, command=("echo", "ran"), labels={{REFERENCE: {reference!r}}},
+    detached=True)
+ENGINES[{bench.engine.name!r}]().create(spec)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    if reaped:
+        bench.engine.reap()
+    assert compute.find(reference) is None
+    instance = compute.start(reference=reference, image=IMAGE, command=("echo", "again"), input=None, seconds=60)
+    assert when_ended(compute, instance).output == "again\n"
+    assert len(bench.engine.find("reference", reference)) == 1
 
 
 def test_an_instance_ends_when_its_lease_has_passed(compute: LocalCompute, reference: str) -> None:

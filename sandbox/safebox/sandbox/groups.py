@@ -89,6 +89,11 @@ def make_group(name: str, limits: Limits) -> Group | None:
     return group
 
 
+def planned_group(name: str) -> Group:
+    """Where `make_group` would make the groups of this sandbox, if it may."""
+    return _place(name)
+
+
 def group_at(folders: list[str]) -> Group:
     """The group a state file names."""
     return Group(tuple(Path(each) for each in folders), v2=len(folders) == 1)

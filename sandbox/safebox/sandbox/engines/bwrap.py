@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safebox.sandbox.engines import LAST_OUTPUT_BYTES, Found
-from safebox.sandbox.engines.bwrap_sandbox import KILL_SECONDS, BwrapSandbox
+from safebox.sandbox.engines.bwrap_sandbox import KILL_SECONDS, BwrapSandbox, is_unfinished, maker_of
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.groups import group_at, make_group
 from safebox.sandbox.image import file_name, missing, state_folder, trees_folder
@@ -110,11 +110,13 @@ class BwrapEngine:
         return sandbox
 
     def reap(self) -> list[str]:
-        """Remove the folders and control groups of dead keepers whose owner is dead, or whose output is old."""
+        """Remove what dead keepers left whose owner is dead, or whose output is old, and what never was started."""
         removed: list[str] = []
         for folder in sandboxes_folder().iterdir():
             state = _read_state(folder)
-            if state is not None and _is_over(state, _read_json(folder / "report")):
+            if is_unfinished(folder.name) and owner_is_dead(maker_of(folder.name)):
+                shutil.rmtree(folder, ignore_errors=True)
+            elif state is not None and (_cut_short(folder, state) or _is_over(state, _read_json(folder / "report"))):
                 self.discard(folder.name)
                 removed.append(folder.name)
         return removed
@@ -146,11 +148,18 @@ class BwrapEngine:
         )
 
     def find(self, label: str, value: str) -> tuple[Found, ...]:
-        """Sandboxes that carry this label, found among the state folders."""
+        """Sandboxes that carry this label, found among the state folders.
+
+        One that its maker died over is ended before it could start, and is none.
+        """
         found: list[Found] = []
         for folder in sandboxes_folder().iterdir():
             state = _read_state(folder)
-            if state is not None and state["labels"].get(label) == value:
+            if state is None or state["labels"].get(label) != value:
+                continue
+            if _cut_short(folder, state):
+                self.discard(folder.name)
+            else:
                 found.append(_found(folder, state))
         return tuple(found)
 
@@ -219,7 +228,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _read_state(folder: Path) -> dict[str, Any] | None:
-    return _read_json(folder / "state")
+    return None if is_unfinished(folder.name) else _read_json(folder / "state")
 
 
 def _is_over(state: dict[str, Any], report: dict[str, Any] | None) -> bool:
@@ -229,6 +238,27 @@ def _is_over(state: dict[str, Any], report: dict[str, Any] | None) -> bool:
         ended = (report or {}).get("ended_at") or state["until"]
         return bool(time.time() > ended + KEEP_SECONDS)
     return False
+
+
+def _cut_short(folder: Path, state: dict[str, Any]) -> bool:
+    """Whether a sandbox was never started and now never will be: its maker is dead, and so is its keeper after this.
+
+    A keeper writes down that it starts before it says so, and starts nothing once its maker's end is closed; one that
+    was given the word already is ended, and asked again.
+    """
+    if not owner_is_dead(state["owner"]) or _has_started(folder):
+        return False
+    end_process(state["keeper"])
+    until = time.monotonic() + KILL_SECONDS
+    while state["keeper"] and not owner_is_dead(state["keeper"]):
+        if time.monotonic() > until:
+            return False
+        time.sleep(STOP_LOOK_SECONDS)
+    return not _has_started(folder)
+
+
+def _has_started(folder: Path) -> bool:
+    return "started_at" in (_read_json(folder / "report") or {})
 
 
 def _found(folder: Path, state: dict[str, Any]) -> Found:

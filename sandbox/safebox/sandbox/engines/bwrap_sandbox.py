@@ -20,7 +20,7 @@ from safebox.sandbox.cgroup import Counters
 from safebox.sandbox.engines import check_attached
 from safebox.sandbox.engines.bwrap_config import orders
 from safebox.sandbox.errors import SandboxError
-from safebox.sandbox.groups import Group, make_group
+from safebox.sandbox.groups import Group, make_group, planned_group
 from safebox.sandbox.netns import HANDOVER_SECONDS, receive_listeners
 from safebox.sandbox.owner import end_process, owner_mark
 from safebox.sandbox.spec import Exit, SandboxSpec
@@ -33,6 +33,8 @@ _UID_SPAN = 1 << 24
 KILL_SECONDS = 2.0
 """A keeper acts on a word at once; one that doesn't is killed itself."""
 _KILLED = 137
+_UNFINISHED = "+"
+"""In the name of a folder whose state isn't written yet: no sandbox's id has it, and its maker is named between two."""
 _READ_BYTES = 65536
 
 
@@ -67,9 +69,8 @@ class BwrapSandbox:
 
     def make(self, tree: Path, bwrap: str) -> None:
         """Start the keeper and take what it hands over."""
-        self._folder.mkdir(mode=0o700)
+        self._make_folder()
         self._group = make_group(self.id, self._spec.limits)
-        self._write_state("")
         groups = None if self._group is None else self._group.procs
         outside = OUTSIDE_UIDS + secrets.randbelow(_UID_SPAN) if os.geteuid() == 0 else None
         config = orders(self._spec, tree, bwrap, groups, outside)
@@ -87,7 +88,7 @@ class BwrapSandbox:
         try:
             control.sendall(json.dumps(config).encode() + b"\n")
             self._mark = owner_mark(_keeper_pid(control))
-            self._write_state(self._mark)
+            self._write_state(self._mark, self._group, self._folder)
             if self._spec.detached and self._keeper is not None:
                 self._keeper.wait()  # the process we started left the keeper on its own
             self._listeners = _take(control, self._spec.ports)
@@ -96,6 +97,13 @@ class BwrapSandbox:
             cause = f"the keeper did not report: {error} {said}".rstrip()
             raise SandboxError(cause, "try again", "sandbox.handover_failed") from error
         control.settimeout(None)
+
+    def _make_folder(self) -> None:
+        """With its state in it from the first moment on, so that whoever dies here leaves nothing nobody can name."""
+        unfinished = self._folder.with_name(f"{_UNFINISHED}{owner_mark()}{_UNFINISHED}{self.id}")
+        unfinished.mkdir(mode=0o700)
+        self._write_state("", planned_group(self.id), unfinished)
+        unfinished.rename(self._folder)
 
     def _spawn(self, kept: list[int]) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -122,7 +130,7 @@ class BwrapSandbox:
         self._keeper.wait()
         return os.read(self._output, _READ_BYTES).decode(errors="replace")[-500:]
 
-    def _write_state(self, keeper: str) -> None:
+    def _write_state(self, keeper: str, group: Group | None, folder: Path) -> None:
         until = time.time() + self._spec.limits.wall_seconds if self._spec.detached else None
         state: dict[str, Any] = {
             "run": self._spec.run_id,
@@ -131,11 +139,11 @@ class BwrapSandbox:
             "keeper": keeper,
             "made": time.time(),
             "until": until,
-            "groups": [] if self._group is None else [str(each) for each in self._group.folders],
+            "groups": [] if group is None else [str(each) for each in group.folders],
         }
-        scratch = self._folder / "state.new"
+        scratch = folder / "state.new"
         scratch.write_text(json.dumps(state), encoding="utf-8")
-        scratch.replace(self._folder / "state")
+        scratch.replace(folder / "state")
 
     def start(self, on_output: Callable[[bytes], None]) -> None:
         """Give the keeper the word, and watch from threads."""
@@ -265,6 +273,16 @@ class BwrapSandbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.remove()
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a folder of this name is still being made, or never was finished."""
+    return name.startswith(_UNFINISHED)
+
+
+def maker_of(name: str) -> str:
+    """The mark of the process that makes an unfinished folder."""
+    return name.split(_UNFINISHED)[1]
 
 
 def _keeper_pid(control: socket.socket) -> int:

@@ -124,11 +124,18 @@ class DockerEngine:
             if until is None and labels.get(ROLE) == "holder" and each.get("State") == "running":
                 continue  # somebody who lives has its owner's end, whoever made it; without that it is ending now
             over = owner_is_dead(labels[OWNER]) if until is None else time.time() > float(until) + KEEP_SECONDS
-            if over:
+            unstarted = self._cut_short(each)
+            if unstarted:
+                self.discard(each["Id"])  # with its holder, which runs already
+            if over or unstarted:
                 with contextlib.suppress(NotThereError):
                     self._daemon.remove(each["Id"])
                     removed.append(str(each["Id"]))
         return removed
+
+    def _cut_short(self, container: dict[str, Any]) -> bool:
+        """Whether a container was made and not started by a process that is dead now."""
+        return container.get("State") == "created" and owner_is_dead(self._daemon.labels_of(container)[OWNER])
 
     def image_digest(self, image: str) -> str | None:
         """The id of the image, which is a digest of its configuration and layers."""
@@ -157,10 +164,16 @@ class DockerEngine:
         self._daemon.pull(source, name)
 
     def find(self, label: str, value: str) -> tuple[Found, ...]:
-        """Sandboxes that carry this label, found among the containers themselves."""
+        """Sandboxes that carry this label, found among the containers themselves.
+
+        One that its maker died over is removed before it could start, and is none.
+        """
         containers = self._daemon.list([f"{LABEL}{label}={value}", f"{ROLE}=agent"])
         found: list[Found] = []
         for each in containers:
+            if self._cut_short(each):
+                self.discard(each["Id"])
+                continue
             with contextlib.suppress(NotThereError):
                 found.append(_found(self._daemon.inspect(each["Id"])))
         return tuple(found)

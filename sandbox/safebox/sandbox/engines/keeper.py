@@ -262,13 +262,13 @@ def run(config: Config, owner: socket.socket) -> None:
         return
     reader, writer = os.pipe() if config["detached"] else (None, None)
     started = time.time()
+    report(config, {"started_at": started})  # before it is true: who reads nothing here may say that nothing ran
     child = start(config, writer)
     if writer is not None:
         os.close(writer)
     for stream in (1, 2):
         os.close(stream)
     tail = Tail(config["output"], config["log_bytes"]) if config["detached"] else None
-    report(config, {"started_at": started})
     owner.send(b"S")
     code = watch(config, child, owner, reader, tail)
     code = 128 - code if code < 0 else code
