@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from tests.bench import firewall, start
+import time
+
+from tests.bench import firewall, growth, memory, opa, start
 from tests.bench.report import Report
 from tests.real_parts import ROOT
+
+MEASURES = (
+    start.measure_help,
+    firewall.measure,
+    start.measure_run,
+    opa.measure,
+    growth.measure_rules,
+    growth.measure_runs,
+    growth.measure_ledger,
+    memory.measure,
+)
+"""In this order: what is short and quiet first."""
 
 
 def main() -> None:
     """Run every measure in turn."""
     report = Report()
-    for measure in (start.measure_help, firewall.measure, start.measure_run):
+    for measure in MEASURES:
         print(f"measuring: {(measure.__doc__ or '').split('`')[1::2]}", flush=True)
+        started = time.perf_counter()
         measure(report)
+        print(f"  took {time.perf_counter() - started:.0f} s", flush=True)
     report.print()
     report.write(ROOT / "build" / "bench.json")
 

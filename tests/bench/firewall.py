@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from safebox.firewall.core.action import Action, Call, canonical
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
 from safebox.firewall.core.record import RunStarted
 from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.core.windows import DAY
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.evidence import Evidence
@@ -26,7 +29,7 @@ from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import Watchdog
 from safebox.firewall.ledger import Ledger
-from safebox.firewall.mandate.file import load
+from safebox.firewall.mandate.file import RunFile, load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Connector, Deliver, Desk, Outcome, Quote, RunView
@@ -52,8 +55,8 @@ purpose = "Be measured."
 task = "Nothing."
 expires = "1d"
 [mail]
-recipients = []
-per_hour = 1
+recipients = ["a@b.example"]
+per_hour = 10000
 inbox = "inbox"
 """
 
@@ -107,30 +110,48 @@ class Append(Echo):
 
 
 class Rig:
-    """A real pipeline over the real engine, pack and store, with one run."""
+    """A real pipeline over the real engine, pack and store, with one run that is called, `run_1`.
 
-    def __init__(self, folder: Path, connector: Connector | None = None) -> None:
+    Args:
+        folder: where the ledger is, or will be.
+        connector: carries out mail; without one nothing is done.
+        policies: folders of a site's own rules, after the pack.
+        others: so many more live runs.
+        engine: judges.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        connector: Connector | None = None,
+        *,
+        policies: Sequence[Path] = (),
+        others: int = 0,
+        engine: type[EmbeddedEngine] = EmbeddedEngine,
+    ) -> None:
         self.store = SqliteStore(folder / "ledger.sqlite3")
         self.ledger, self.runs, self.metrics, self.clock = Ledger(self.store), Runs(), Metrics(), SystemClock()
         self.view = self.add("run_1")
+        for number in range(others):
+            self.add(f"run_{number + 2}")
         connectors: dict[str, Connector] = {"mail": connector or NoEffect()}
         watchdog = Watchdog(folder)
-        engine = EmbeddedEngine(load_bundle([pack_folder()]), watchdog.evaluation)
+        self.engine = engine(load_bundle([pack_folder(), *policies]), watchdog.evaluation)
         self.pipeline = Pipeline(
-            engine=engine,
+            engine=self.engine,
             ledger=self.ledger,
             connectors=connectors,
             clock=self.clock,
             runs=self.runs,
             metrics=self.metrics,
-            watch=Stalls(watchdog, self.ledger, engine, self.clock, self.metrics, _never_killed),
+            watch=Stalls(watchdog, self.ledger, self.engine, self.clock, self.metrics, _never_killed),
         )
 
     def add(self, name: str) -> RunView:
-        """One more run, live."""
-        started = _started(self.clock, name)
-        self.ledger.books.apply(started)
-        view = view_of(started)
+        """One more run, live, unless the ledger knows it."""
+        if name not in self.ledger.books.runs:
+            self.ledger.books.apply(run_started(name, self.clock.now_ns()))
+        view = view_of(self.ledger.book(name).started)
         self.runs.add(Run(view, self.ledger.book(name), Evidence({})))
         return view
 
@@ -139,11 +160,15 @@ async def _never_killed(run: str, by: str) -> None:
     raise AssertionError(f"{run} stalled the firewall")
 
 
-def _started(clock: SystemClock, run: str) -> RunStarted:
-    now = clock.now_ns()
-    from datetime import UTC, datetime
+@functools.cache
+def _mandate(day: int) -> RunFile:
+    """Read once: thousands of runs start under it."""
+    return load(MANDATE, now=datetime.fromtimestamp((day + 1) * DAY / 1e9, UTC), source="bench")
 
-    file = load(MANDATE, now=datetime.fromtimestamp(now / 1e9, UTC), source="bench")
+
+def run_started(run: str, now: int) -> RunStarted:
+    """A run under the mandate of the benches."""
+    file = _mandate(now // DAY)
     shown = {
         "id": run,
         "agent": "bench",
@@ -179,11 +204,12 @@ async def _loaded(desk: Desk, metrics: Metrics, connections: int, seconds: float
 
 
 def listener() -> socket.socket:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(256)
-    listener.setblocking(False)
-    return listener
+    """A socket that listens on loopback, as a sandbox's does."""
+    made = socket.socket()
+    made.bind(("127.0.0.1", 0))
+    made.listen(256)
+    made.setblocking(False)
+    return made
 
 
 async def _commits(store: SqliteStore, record: bytes, count: int = 300) -> float:

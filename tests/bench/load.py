@@ -1,13 +1,15 @@
 """A load of plain HTTP/1.1 over keep-alive connections, from a process of its own.
 
 Run as `python -m tests.bench.load HOST PORT CONNECTIONS SECONDS` with the request's bytes on standard input; prints one
-JSON object: {"count": answers, "seconds": s, "p50": s, "p99": s, "statuses": {"200": n}}.
+JSON object: {"count": answers, "seconds": s, "p50": s, "p99": s, "statuses": {"200": n}}. Where the request says
+`{number}`, each one says another, never used before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -19,6 +21,9 @@ from typing import cast
 import uvloop
 
 from tests.real_parts import ROOT
+
+NUMBER = b"{number}"
+"""Stands for an idempotency key."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,11 @@ class _Client(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
+        request = self._request
+        if NUMBER in request:
+            request = request.replace(NUMBER, secrets.token_hex(16).encode())
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -14,6 +14,14 @@ GOALS: dict[str, tuple[str, float]] = {
     "run_warm": ("≤", 0.6),
     "help": ("≤", 6.0),
     "fairness": ("≤", 3.0),
+    "verify": ("≤", 10.0),
+    "growth_events": ("≤", 1.2),
+    "growth_runs": ("≤", 1.2),
+    "growth_rules": ("≤", 1.2),
+    "opa_p50": ("≤", 1.0),
+    "opa_throughput": ("≥", 3.0),
+    "rss_mb": ("≤", 150.0),
+    "rss_drift": ("≤", 1.05),
 }
 """The goal of each ratio."""
 
