@@ -14,6 +14,7 @@ from safebox.firewall.core.decision import Reason
 from safebox.firewall.core.mandate import ComputeGrant, InferenceGrant, MailGrant, Mandate, WalletGrant
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.errors import CallerError
 from safebox.firewall.gateways.limits import PORTS, Limits
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.metrics import Metrics
@@ -81,6 +82,7 @@ class TwinDesk:
     calls: list[Call] = field(default_factory=list[Call])
     finished: int = 0
     answer: Answer | None = None
+    held: dict[str, Reply] = field(default_factory=dict[str, Reply])
     reply: Reply = field(default_factory=lambda: done(ok=True))
 
     async def handle(self, call: Call, deliver: Deliver | None = None) -> Reply:
@@ -91,6 +93,11 @@ class TwinDesk:
 
     def view(self, run: str) -> RunView:
         return self.views[run]
+
+    async def told(self, run: str, decision: str) -> Reply:
+        if decision not in self.held:
+            raise CallerError("no decision of this name was held", code="request.unknown_decision")
+        return self.held[decision]
 
 
 def listeners() -> dict[str, socket.socket]:

@@ -181,14 +181,17 @@ class Rig:
         ledger: Ledger | None = None,
         metrics: Metrics | None = None,
         evidence: Evidence | None = None,
+        clock: StepClock | None = None,
+        engine: ScriptedEngine | None = None,
+        connectors: dict[str, MemoryConnector] | None = None,
     ) -> None:
         self.store = store or MemoryStore()
-        self.engine = ScriptedEngine()
-        self.clock = StepClock()
+        self.engine = engine or ScriptedEngine()
+        self.clock = clock or StepClock()
         self.metrics = metrics or Metrics()
         self.runs = Runs()
         self.ledger = ledger or Ledger(self.store)
-        self.connectors = {
+        self.connectors = connectors or {
             "chain": MemoryConnector("chain"),
             "mail": MemoryConnector("mail"),
             "compute": MemoryConnector("compute", "compute", "USD"),

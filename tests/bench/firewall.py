@@ -94,6 +94,9 @@ class Echo:
     def view(self, run: str) -> RunView:
         return self._view
 
+    async def told(self, run: str, decision: str) -> Reply:
+        return await self.handle(Call(run=run, tool="email.list", arguments={}))
+
 
 class Append(Echo):
     """A desk that records what a decided call records, durably and in the same order, and decides nothing."""

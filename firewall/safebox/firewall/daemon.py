@@ -7,12 +7,13 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
+from safebox.firewall.approvals import Approvals
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
 from safebox.firewall.control.server import ControlServer
@@ -22,6 +23,7 @@ from safebox.firewall.core.record import PolicyActivated, Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
+from safebox.firewall.gateways.limits import DRAIN_SECONDS
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
@@ -34,6 +36,8 @@ from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.recovery import Doubts, recover
+from safebox.firewall.roster import FILE_NAME as APPROVERS
+from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.stops import Stops
@@ -127,6 +131,7 @@ class Firewall:
             clock=self.clock,
         )
         self._stops = Stops(self.ledger, self.runs, self.clock)
+        self.approvals = self._approvals_desk()
         self._restored = self._lifecycle.restore()
         self.stalls.take_up(home)
         with contextlib.suppress(LedgerUnavailable):  # tried again; what stalled is refused all the same
@@ -140,12 +145,27 @@ class Firewall:
         self._announce()
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
-        self._tasks = [asyncio.create_task(work()) for work in (self._watch, self._verify, self._orphans)]
+        self._tasks = [asyncio.create_task(work()) for work in self._duties()]
         self._beating = asyncio.create_task(self._beat())
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
         keystore = Keystore(await key)
         return keystore, await World.open(self._settings, keystore, self._provider, self._chain_id)
+
+    def _approvals_desk(self) -> Approvals:
+        return Approvals(
+            path=self.pipeline,
+            ledger=self.ledger,
+            runs=self.runs,
+            clock=self.clock,
+            metrics=self.metrics,
+            roster=Roster(self._settings.home / APPROVERS),
+            bundle=lambda: self.engine.bundle,
+            ready=self._attached.__contains__,
+        )
+
+    def _duties(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        return self._watch, self._verify, self._orphans, self.approvals.follow
 
     async def close(self) -> None:
         """End what runs are left, then every part in turn."""
@@ -155,6 +175,7 @@ class Firewall:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for run in self.runs.all():
             await self._end(run.view.id, "firewall_stopped", None)
+        await self.approvals.finish(DRAIN_SECONDS)
         await self.gateways.close()
         await self.engine.stop()
         await self.observer.close()
@@ -186,6 +207,8 @@ class Firewall:
             case "kill" | "pause" | "resume" | "freeze" | "thaw":
                 answer = await self._stops.carry_out(op, fields)
                 self._count_runs()
+            case "approvals" | "approval" | "vote":
+                answer = await self.approvals.operate(op, fields)
             case "hold":
                 pass  # the control server keeps count of who holds
             case "stop":

@@ -7,15 +7,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from safebox.firewall.core.action import Action
-from safebox.firewall.core.reply import Reply, repeated
+from safebox.firewall.core.record import Decided
+from safebox.firewall.core.reply import Reply
 from safebox.firewall.errors import CallerError
 from safebox.firewall.runs import Run
 
 Act = Callable[[], Coroutine[Any, Any, Reply]]
+Again = Callable[[Run, Decided], Coroutine[Any, Any, Reply]]
 
 
-async def once(run: Run, action: Action, act: Act) -> Reply:
-    """Answer an action by `act`, or as it was answered before under its key, also while the first still runs.
+async def once(run: Run, action: Action, act: Act, again: Again) -> Reply:
+    """Answer an action by `act`, or by `again` from what was decided before under its key; one `act` at a time.
 
     Raises:
         CallerError: if the key was used for another request.
@@ -27,7 +29,7 @@ async def once(run: Run, action: Action, act: Act) -> Reply:
     if digest != action.digest:
         raise CallerError("this key was used for another request", code="request.idempotency_conflict")
     if running is None and earlier is not None:
-        return repeated(earlier, run.book.settled.get(earlier.action_id))
+        return await again(run, earlier)
     if running is None:
         running = action.digest, asyncio.ensure_future(act())
         run.running[action.key] = running

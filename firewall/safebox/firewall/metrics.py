@@ -8,7 +8,7 @@ Rule 3: a child is looked up once and kept; a decision costs a few microseconds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
+from safebox.firewall.counts import OTHER, Bounded, Counts, all_of
 from safebox.firewall.errors import FirewallError, LedgerUnavailable, PolicyUnavailable
 from safebox.firewall.standing import STATES
 
@@ -32,7 +33,6 @@ CODES_MAX: Final = 256
 """Reason codes told apart: several times what the policies have, and still a page of series."""
 VALUES_MAX: Final = 64
 """Values of any other label that comes from outside this file."""
-OTHER: Final = "other"
 
 DECISION_BUCKETS: Final = (
     25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0,
@@ -43,6 +43,9 @@ CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
 _EFFECTS: Final = ("done", "failed", "unknown")
+_HOLDS: Final = ("approvals", "challenge")
+_VOTES: Final = ("approve", "deny", "invalid")
+_OVER: Final = ("released", "denied", "refused", "expired", "void")
 _READS: Final = ("email.list", "email.read", "wallet.balance", "compute.status")
 _OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
 _EVERY: Final = tuple(TOOLS)
@@ -52,6 +55,11 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "main.no_rule_allows": _EVERY,
     "main.expired": _EVERY,
     "main.caller": _EVERY,
+    "main.hold_groups": _EVERY,
+    "hold.refused": _EVERY,
+    "hold.unusable": _EVERY,
+    "hold.too_many": _EVERY,
+    "hold.void": _EVERY,
     "budget.exceeded": tuple(name for name in TOOLS if name not in _READS),
     "email.recipient_not_listed": ("email.send",),
     "email.not_granted": ("email.send", "email.list", "email.read"),
@@ -61,6 +69,8 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.payee_lookalike": ("wallet.transfer",),
     "transfer.over_per_transfer": ("wallet.transfer",),
     "transfer.over_budget": ("wallet.transfer",),
+    "transfer.approve_above": ("wallet.transfer",),
+    "transfer.challenge_above": ("wallet.transfer",),
     "transfer.fee_cap": ("wallet.transfer",),
     "transfer.not_granted": ("wallet.transfer", "wallet.balance"),
     "transfer.to_self": ("wallet.transfer",),
@@ -95,58 +105,9 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "request.idempotency_conflict": _EVERY,
     "request.too_large": _EVERY,
     "request.unknown_tool": (OTHER,),
+    "request.unknown_decision": (OTHER,),
 }
 """Each reason code and the tools it is about: the series that exist, at 0, from the start."""
-
-
-class _Bounded:
-    """A label that takes so many different values and calls the rest "other"."""
-
-    __slots__ = ("_limit", "_seen")
-
-    def __init__(self, known: Iterable[str], limit: int) -> None:
-        self._seen = {OTHER, *known}
-        self._limit = limit
-
-    def __call__(self, value: str) -> str:
-        if value in self._seen:
-            return value
-        if len(self._seen) > self._limit:
-            return OTHER
-        self._seen.add(value)
-        return value
-
-
-class _Counts:
-    """A counter with bounded labels and its children at hand."""
-
-    __slots__ = ("_bounds", "_children", "_counter")
-
-    def __init__(self, counter: Counter, *bounds: _Bounded) -> None:
-        self._counter = counter
-        self._bounds = bounds
-        self._children: dict[tuple[str, ...], Counter] = {}
-
-    def start(self, rows: Iterable[tuple[str, ...]]) -> None:
-        """Make these children now, at 0."""
-        for row in rows:
-            self.child(row)
-
-    def child(self, row: tuple[str, ...]) -> Counter:
-        """The counter of these label values; values not seen before are bounded first."""
-        found = self._children.get(row)
-        if found is not None:
-            return found
-        bounded = tuple(bound(value) for bound, value in zip(self._bounds, row, strict=True))
-        child = self._counter.labels(*bounded)
-        if bounded == row:  # an "other" isn't kept under the name that was asked for: those have no end
-            self._children[row] = child
-        return child
-
-
-def _all_of(values: Iterable[str]) -> _Bounded:
-    """A closed set: anything else is "other"."""
-    return _Bounded(values, 0)
 
 
 class Behind(Protocol):
@@ -171,14 +132,15 @@ class Metrics:
         self._make_decisions()
         self._make_ledger()
         self._make_outside()
+        self._make_holds()
 
     def _make_decisions(self) -> None:
-        tools, codes = _all_of(TOOLS), _Bounded(KNOWN_CODES, CODES_MAX)
-        self._decisions = _Counts(
+        tools, codes = all_of(TOOLS), Bounded(KNOWN_CODES, CODES_MAX)
+        self._decisions = Counts(
             self._counter("safebox_decisions", "Decisions, by the first reason.", "verdict", "tool", "code"),
-            _all_of(Verdict), tools, _Bounded(("", *KNOWN_CODES), CODES_MAX),
+            all_of(Verdict), tools, Bounded(("", *KNOWN_CODES), CODES_MAX),
         )  # fmt: skip
-        self._reasons = _Counts(
+        self._reasons = Counts(
             self._counter("safebox_decision_reasons", "Reasons given, all of each decision.", "code", "tool"),
             codes, tools,
         )  # fmt: skip
@@ -202,9 +164,9 @@ class Metrics:
             "safebox_ledger_commit_duration_seconds", "One durable commit, of one or many events.",
             buckets=DECISION_BUCKETS, registry=self.registry,
         )  # fmt: skip
-        self._ledger_failures = _Counts(
+        self._ledger_failures = Counts(
             self._counter("safebox_ledger_failures", "Commits that could not be made durable.", "cause"),
-            _Bounded((), VALUES_MAX),
+            Bounded((), VALUES_MAX),
         )
         self._ledger_failures.start([(OTHER,)])
         self._ledger_verified = self._gauge("safebox_ledger_verified", "1 if the last verification found no fault.")
@@ -216,14 +178,14 @@ class Metrics:
         )
         self._policy_loaded = self._gauge("safebox_policy_loaded", "1 if a policy bundle is in force.")
         self._policy_failing = self._gauge("safebox_policy_reload_failing", "1 while an edited policy can't be used.")
-        self._policy_reloads = _Counts(
+        self._policy_reloads = Counts(
             self._counter("safebox_policy_reloads", "Attempts to put a policy bundle in force.", "result"),
-            _Bounded(("ok", "failed"), VALUES_MAX),
+            Bounded(("ok", "failed"), VALUES_MAX),
         )
         self._policy_reloads.start([("ok",), ("failed",)])
-        self._engine_errors = _Counts(
+        self._engine_errors = Counts(
             self._counter("safebox_engine_errors", "Policy gave no usable answer.", "kind"),
-            _Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
+            Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
         )
         self._engine_errors.start([(kind,) for kind in ("error", "panic", "shape", "undefined", "input", "timeout")])
         self._stalls = self._counter("safebox_stalls", "Actions in the ledger that ended a firewall judging them.")
@@ -234,38 +196,53 @@ class Metrics:
 
     def _make_outside(self) -> None:
         connectors = sorted({tool.connector for tool in TOOLS.values()})
-        self._effects = _Counts(
+        self._effects = Counts(
             self._counter("safebox_effects", "Effects, by how they ended.", "connector", "status"),
-            _Bounded(connectors, VALUES_MAX), _all_of(_EFFECTS),
+            Bounded(connectors, VALUES_MAX), all_of(_EFFECTS),
         )  # fmt: skip
         self._effects.start((name, status) for name in connectors for status in _EFFECTS)
         self._bare_effects = self._counter("safebox_effects_without_allow", "Effects found without an allow: a bug.")
         self._connector_up = self._gauge("safebox_connector_up", "1 if the far side answers.", "connector")
-        self._connectors = _Bounded(connectors, VALUES_MAX)
-        self._connector_errors = _Counts(
+        self._connectors = Bounded(connectors, VALUES_MAX)
+        self._connector_errors = Counts(
             self._counter("safebox_connector_errors", "Effects a connector could not do.", "connector", "code"),
-            self._connectors, _Bounded(KNOWN_CODES, CODES_MAX),
+            self._connectors, Bounded(KNOWN_CODES, CODES_MAX),
         )  # fmt: skip
         failures = ("firewall.effect_failed", "firewall.effect_unknown", "firewall.facts_unavailable")
         self._connector_errors.start((name, code) for name in connectors for code in failures)
-        self._port_failures = _Counts(
-            self._counter("safebox_port_failures", "A part of the firewall could not answer.", "port"), _all_of(PORTS)
+        self._port_failures = Counts(
+            self._counter("safebox_port_failures", "A part of the firewall could not answer.", "port"), all_of(PORTS)
         )
         self._port_failures.start((port,) for port in PORTS)
         self._runs = self._gauge("safebox_runs", "Runs known, by state.", "state")
-        self._run_states = _Bounded(STATES, VALUES_MAX)
+        self._run_states = Bounded(STATES, VALUES_MAX)
         for state in STATES:
             self._runs.labels(state)
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
         self._sweeps = self._counter("safebox_wallet_sweeps", "Wallets swept to the owner.")
-        self._chain_reads = _Counts(
+        self._chain_reads = Counts(
             self._counter("safebox_chain_reads", "Chain reads passed on for agents.", "method"),
-            _Bounded((), VALUES_MAX),
+            Bounded((), VALUES_MAX),
         )
-        self._requests = _Counts(
+        self._requests = Counts(
             self._counter("safebox_requests", "Requests answered inside sandboxes.", "gateway", "status"),
-            _Bounded(("tools", "inference", "ethereum"), VALUES_MAX), _Bounded((), VALUES_MAX),
+            Bounded(("tools", "inference", "ethereum"), VALUES_MAX), Bounded((), VALUES_MAX),
         )  # fmt: skip
+
+    def _make_holds(self) -> None:
+        self._open_holds = self._gauge("safebox_holds_open", "Held actions that wait, for people or silence.", "kind")
+        self._oldest_hold = self._gauge("safebox_hold_oldest_seconds", "How long the oldest of them waits.", "kind")
+        self.holds(())
+        self._votes = Counts(
+            self._counter("safebox_votes", "Answers of approvers; invalid ones count for nothing.", "verdict"),
+            all_of(_VOTES),
+        )
+        self._votes.start((verdict,) for verdict in _VOTES)
+        self._holds_over = Counts(
+            self._counter("safebox_holds_over", "Held actions that wait no more, by what came of it.", "outcome"),
+            all_of(_OVER),
+        )
+        self._holds_over.start((outcome,) for outcome in _OVER)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -356,6 +333,21 @@ class Metrics:
     def runs(self, state: str, n: int) -> None:
         """How many runs are in a state now."""
         self._runs.labels(self._run_states(state)).set(n)
+
+    def holds(self, waiting: Sequence[tuple[str, float]]) -> None:
+        """What waits now: "approvals" or "challenge", and since how many seconds."""
+        for kind in _HOLDS:
+            ages = [seconds for each, seconds in waiting if each == kind]
+            self._open_holds.labels(kind).set(len(ages))
+            self._oldest_hold.labels(kind).set(max(ages, default=0))
+
+    def hold_over(self, outcome: str) -> None:
+        """One hold waits no more: released, denied, refused, expired or void."""
+        self._holds_over.child((outcome,)).inc()
+
+    def voted(self, verdict: str) -> None:
+        """One answer of an approver: approve, deny, or invalid."""
+        self._votes.child((verdict,)).inc()
 
     def over_ceiling(self, n: int) -> None:
         """How many wallets hold more than their ceiling now."""

@@ -5,7 +5,7 @@
  3. facts      what the firewall itself knows: cost at worst, budgets, rates, payees, overlap
  4. decide     policy answers; no answer, or a wrong one, is a deny
  5. record     budget is reserved and the decision is durable, in one commit, before anything happens
- 6. hold       an answer other than allow ends here
+ 6. hold       an answer other than allow ends here; what is held comes back by `release` when people let it pass
  7. effect     the connector does what was decided, if the run still lives
  8. settle     the outcome is durable; what is unknown stays reserved
  9. answer     the agent is told a status, a code and a decision id
@@ -37,15 +37,10 @@ from safebox.firewall.core.document import (
 from safebox.firewall.core.facts import build_facts
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.reply import Reply, could_not, invalid, refused, told
-from safebox.firewall.core.tools import Caller, Tool, find_tool
+from safebox.firewall.core.tools import TOOLS, Caller, Tool, find_tool
 from safebox.firewall.effects import Effects
-from safebox.firewall.errors import (
-    CallerError,
-    FactsUnavailable,
-    FirewallError,
-    LedgerMoved,
-    LedgerUnavailable,
-)
+from safebox.firewall.errors import CallerError, FactsUnavailable, FirewallError, LedgerMoved, LedgerUnavailable
+from safebox.firewall.holds import Holds
 from safebox.firewall.idempotency import once
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.metrics import Metrics
@@ -82,6 +77,8 @@ class Pipeline:
         self._metrics = metrics
         self._watch = watch
         self._places = Places()
+        self._holds = Holds(ledger, clock, engine, runs)
+        self.told = self._holds.told
 
     def view(self, run: str) -> RunView:
         """What is known of a run; raises `MayNotAct` if there is none here that may ask."""
@@ -99,7 +96,7 @@ class Pipeline:
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
             for _ in range(RACES_MAX):
                 with contextlib.suppress(LedgerMoved):  # another firewall was faster: decide again, knowing what it did
-                    return await once(run, action, partial(self._act, run, tool, action, deliver))
+                    return await once(run, action, partial(self._act, run, tool, action, deliver), self._holds.again)
             raise LedgerMoved("other firewalls were faster every time")
         except CallerError as error:
             return invalid(error)
@@ -108,14 +105,18 @@ class Pipeline:
         finally:
             self._metrics.answered(call.tool, time.perf_counter() - started)
 
+    async def release(self, run: Run, action: Action) -> Reply:
+        """Take a held action from its facts on, now that people let it pass. Raises `SafeboxError` if it can't."""
+        return await self._act(run, TOOLS[action.tool], action, None)
+
     async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
         with self._places.place(action.run if action.caller is Caller.AGENT else None) as place:
-            if tool.ordered:
-                async with run.turn(tool.connector):
-                    judged = await self._judge(run, tool, action, place)
-                    return await self._carry_out(run, tool, action, *judged, place, deliver)
             async with run.turn(tool.connector):
+                if (standing := await self._holds.standing(run, action)) is not None:
+                    return standing
                 judged = await self._judge(run, tool, action, place)
+                if tool.ordered:
+                    return await self._carry_out(run, tool, action, *judged, place, deliver)
             return await self._carry_out(run, tool, action, *judged, place, deliver)
 
     async def _judge(self, run: Run, tool: Tool, action: Action, place: Place) -> tuple[Decided, Awaitable[None]]:
@@ -142,6 +143,7 @@ class Pipeline:
             document = policy_input(shown, run.policy_view, run.policy_mandate, known)
             answer = await self._engine.decide(document)  # 4 decide
         run.check_live(action.caller)
+        answer = self._holds.rule(run, action, answer)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
             answer = refusal("budget.exceeded", "there is not enough budget left for this")
         number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
@@ -156,9 +158,8 @@ class Pipeline:
     ) -> Reply:  # fmt: skip
         await durable
         place.leave()
-        self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, self._age(action))
-        self._runs.tell(decided)
-        if not decided.allowed:  # 6 hold
+        self._seen(action, decided)
+        if not decided.allowed:  # 6 hold: from here on `Holds.standing` answers
             return refused(decided)
         outcome = Outcome(status="unknown", detail="the effect was cut off")
         try:
@@ -179,17 +180,17 @@ class Pipeline:
         if action is None or isinstance(error, LedgerUnavailable):
             return could_not(error)
         answer = refusal(error.code, error.cause)
-        decided = undecided_event(
-            action, find_tool(action.tool, caller=action.caller), answer, self._clock.new_id("dec"), self._engine.bundle
-        )
+        number, bundle = self._clock.new_id("dec"), self._engine.bundle
+        decided = undecided_event(action, TOOLS[action.tool], answer, number, bundle)
         try:
             await self._ledger.reserve(decided)
         except LedgerUnavailable as worse:
             self._metrics.failed(worse)
             return could_not(worse)
-        self._metrics.decided(action.tool, answer.verdict, answer.reasons, self._age(action))
-        self._runs.tell(decided)
+        self._seen(action, decided)
         return could_not(error, decided.decision)
 
-    def _age(self, action: Action) -> float:
-        return (self._clock.now_ns() - action.received_ns) / 1e9
+    def _seen(self, action: Action, decided: Decided) -> None:
+        age = (self._clock.now_ns() - action.received_ns) / 1e9
+        self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, age)
+        self._runs.tell(decided)

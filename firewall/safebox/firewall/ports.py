@@ -156,3 +156,11 @@ class Desk(Protocol):
             FirewallError: if there is no such run, or it may not ask now.
         """
         ...
+
+    async def told(self, run: str, decision: str) -> Reply:
+        """Say what became of a held decision of a run.
+
+        Raises:
+            CallerError: if the run has no such one.
+        """
+        ...

@@ -3,6 +3,7 @@
 # description: Collects what the domains say. Any deny beats any hold, any hold beats any allow, and no allow is a deny.
 package safebox.main
 
+import data.data.holds
 import data.data.limits
 import data.data.tools
 
@@ -18,10 +19,10 @@ default decision := {
 
 decision := {"verdict": "deny", "reasons": [reason | some reason in _denials], "obligations": _retry} if {
 	count(_denials) > 0
-} else := {"verdict": "hold", "reasons": [reason | some reason in _holds], "obligations": {}} if {
-	_allowed
-	count(_holds) > 0
 } else := {"verdict": "allow", "reasons": [], "obligations": {}} if {
+	_allowed
+	_nothing_waits
+} else := {"verdict": "hold", "reasons": [reason | some reason in _holds], "obligations": _hold_obligations} if {
 	_allowed
 }
 
@@ -50,6 +51,18 @@ deny contains {"code": "main.caller", "message": "This caller may not use this t
 	not _caller_may
 }
 
+# METADATA
+# title: Holds of different groups
+# description: One hold is decided by one group. Where rules ask different ones, nobody could approve for all.
+# custom:
+#   code: main.hold_groups
+#   threat: mandate
+#   severity: medium
+#   remedy: Give the rules that apply one group, in the mandate and in data/holds.
+deny contains {"code": "main.hold_groups", "message": "Different groups would have to approve this."} if {
+	not _one_group
+}
+
 # A deny for its rate alone is a limit: asking later may pass. So is a freeze, which is no fault of the run's.
 default _retry := {}
 
@@ -62,6 +75,82 @@ _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 _passes(code) if startswith(code, "rate.")
 
 _passes(code) if code == "transfer.frozen"
+
+# Nothing holds it, or what holds it has passed in a way that is enough for everything that holds it now.
+_nothing_waits if count(_holds) == 0
+
+_nothing_waits if _passed
+
+# The strictest of all terms: people before silence, most people, the longest window. What isn't known is no terms, and
+# a hold without terms is denied by the firewall.
+default _hold_obligations := {}
+
+_hold_obligations := {"hold": {
+	"group": _group,
+	"approvals": max([terms.approvals | some terms in _by_people]),
+	"expires_s": min([terms.expires_s | some terms in _by_people]),
+}} if {
+	_all_terms_known
+	count(_by_people) > 0
+} else := {"hold": {
+	"group": _group,
+	"challenge_s": _window,
+	"expires_s": min([terms.expires_s | some terms in _by_silence; terms.challenge_s == _window]),
+}} if {
+	_all_terms_known
+}
+
+_passed if {
+	is_array(input.facts.approval.approved_by)
+	input.facts.approval.group == _hold_obligations.hold.group
+	count(input.facts.approval.approved_by) >= _needed
+}
+
+_passed if {
+	input.facts.approval.challenge_passed == true
+	input.facts.approval.group == _hold_obligations.hold.group
+	is_number(input.facts.approval.waited_s)
+	is_number(_hold_obligations.hold.challenge_s)
+	input.facts.approval.waited_s >= _hold_obligations.hold.challenge_s
+}
+
+# A person may end a challenge window early.
+_needed := _hold_obligations.hold.approvals
+
+_needed := 1 if _hold_obligations.hold.challenge_s
+
+_terms := [terms | some reason in _holds; terms := _terms_of(reason.code)]
+
+_by_people := [terms | some terms in _terms; _usable(terms); is_number(terms.approvals)]
+
+_by_silence := [terms | some terms in _terms; _usable(terms); is_number(terms.challenge_s)]
+
+_usable(terms) if {
+	is_string(terms.group)
+	is_number(terms.expires_s)
+}
+
+_all_terms_known if count(_by_people) + count(_by_silence) == count(_holds)
+
+_window := max([terms.challenge_s | some terms in _by_silence])
+
+_groups := {terms.group | some terms in _terms}
+
+_group := group if {
+	count(_groups) == 1
+	some group in _groups
+}
+
+_one_group if count(_groups) < 2
+
+# What a rule of the pack says itself, or what data says of the code, or the strict default.
+_terms_of(code) := terms if {
+	terms := data.safebox.transfer.hold_terms[code]
+} else := terms if {
+	terms := holds.codes[code]
+} else := terms if {
+	terms := holds["default"]
+}
 
 _in_time if input.facts.expired == false
 
@@ -143,6 +232,11 @@ _denials contains reason if some reason in data.safebox.rate.deny
 _denials contains reason if some reason in data.safebox.replication.deny
 
 _denials contains reason if some reason in data.safebox.accumulation.deny
+
+_holds contains reason if {
+	input.action.kind in _kinds.transfer
+	some reason in data.safebox.transfer.hold
+}
 
 # Site rules are filed under the kind they are about, or under "all"; see the folder's README.
 _denials contains reason if some reason in data.safebox.site[input.action.kind].deny

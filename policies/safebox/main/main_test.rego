@@ -213,3 +213,162 @@ test_a_deny_that_asking_later_does_not_change_says_no_time if {
 	answer.verdict == "deny"
 	answer.obligations == {}
 }
+
+_obligations := data.safebox.main.decision.obligations
+
+_large := fixtures.set(
+	fixtures.transfer,
+	"/facts/money/charges",
+	[fixtures.charge("wallet", "ETH", 800001, 1000000)],
+)
+
+_middling := fixtures.set(
+	fixtures.transfer,
+	"/facts/money/charges",
+	[fixtures.charge("wallet", "ETH", 500001, 1000000)],
+)
+
+_after(document, approval) := fixtures.set(document, "/facts/approval", approval)
+
+test_a_large_payment_waits_for_people_and_a_smaller_one_for_silence if {
+	_verdict == "hold" with input as _large
+	_obligations == {"hold": {"group": "owners", "approvals": 2, "expires_s": 3600}} with input as _large
+	_verdict == "hold" with input as _middling
+	_obligations == {"hold": {"group": "owners", "challenge_s": 600, "expires_s": 3600}} with input as _middling
+}
+
+test_enough_of_the_right_people_let_it_pass if {
+	_verdict == "allow" with input as _after(_large, fixtures.approved(["alice", "bob"]))
+	_verdict == "allow" with input as _after(_large, fixtures.approved(["alice", "bob", "carol"]))
+	_verdict == "allow" with input as _after(_middling, fixtures.approved(["alice"]))
+}
+
+test_too_few_other_or_badly_written_approvals_let_nothing_pass if {
+	good := fixtures.approved(["alice", "bob"])
+	every approval in [
+		null,
+		true,
+		{},
+		fixtures.approved(["alice"]),
+		fixtures.approved([]),
+		fixtures.unchallenged,
+		object.union(good, {"group": "interns"}),
+		object.union(good, {"group": null}),
+		object.union(good, {"approved_by": null}),
+		object.union(good, {"approved_by": "alice and bob"}),
+		object.remove(good, ["approved_by"]),
+		object.remove(good, ["group"]),
+	] {
+		_verdict == "hold" with input as _after(_large, approval)
+	}
+	_verdict == "hold" with input as json.patch(_large, [{"op": "remove", "path": "/facts/approval"}])
+}
+
+test_a_window_passes_by_silence_alone_when_it_is_over if {
+	_verdict == "allow" with input as _after(_middling, fixtures.unchallenged)
+	every change in [
+		{"waited_s": 599},
+		{"waited_s": null},
+		{"waited_s": "600"},
+		{"challenge_passed": false},
+		{"challenge_passed": null},
+		{"challenge_passed": 1},
+		{"group": "interns"},
+	] {
+		_verdict == "hold" with input as _after(_middling, object.union(fixtures.unchallenged, change))
+	}
+	every field in ["waited_s", "challenge_passed", "group"] {
+		_verdict == "hold" with input as _after(_middling, object.remove(fixtures.unchallenged, [field]))
+	}
+}
+
+test_a_deny_beats_every_approval if {
+	document := fixtures.set(_large, "/facts/expired", true)
+	_verdict == "deny" with input as _after(document, fixtures.approved(["alice", "bob"]))
+}
+
+test_what_no_rule_allows_no_approval_allows if {
+	document := fixtures.set(_large, "/action/tool", "wallet.shred")
+	_verdict == "deny" with input as _after(document, fixtures.approved(["alice", "bob"]))
+}
+
+test_a_hold_without_terms_of_its_own_waits_for_one_owner if {
+	expected := {"hold": {"group": "owners", "approvals": 1, "expires_s": 3600}}
+	_obligations == expected with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+	_obligations == expected with input as fixtures.set(_large, "/mandate/approvals", null)
+}
+
+test_data_says_the_terms_of_a_code if {
+	terms := {"group": "finance", "challenge_s": 60, "expires_s": 90}
+	_obligations == {"hold": terms} with input as fixtures.email
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+		with data.data.holds.codes as {"site.hold": terms}
+	_verdict == "allow" with input as _after(
+		fixtures.email,
+		object.union(fixtures.unchallenged, {"group": "finance"}),
+	)
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+		with data.data.holds.codes as {"site.hold": terms}
+}
+
+_two_holds := {_reason("site.one"), _reason("site.two")}
+
+_terms(one, two) := {
+	"site.one": object.union({"group": "owners"}, one),
+	"site.two": object.union({"group": "owners"}, two),
+}
+
+test_the_strictest_terms_win if {
+	silence := {"challenge_s": 60, "expires_s": 90}
+	people := {"approvals": 2, "expires_s": 600}
+	every pair in [
+		[_terms(silence, people), people],
+		[_terms(people, silence), people],
+		[_terms(people, {"approvals": 3, "expires_s": 900}), {"approvals": 3, "expires_s": 600}],
+		[_terms(silence, {"challenge_s": 600, "expires_s": 900}), {"challenge_s": 600, "expires_s": 900}],
+		[_terms(silence, {"challenge_s": 60, "expires_s": 70}), {"challenge_s": 60, "expires_s": 70}],
+	] {
+		_obligations == {"hold": object.union({"group": "owners"}, pair[1])} with input as fixtures.email
+			with data.safebox.site.all.hold as _two_holds
+			with data.data.holds.codes as pair[0]
+	}
+}
+
+test_terms_that_are_not_whole_are_no_terms if {
+	good := {"approvals": 2, "expires_s": 600}
+	every terms in [
+		_terms(good, {"approvals": 3}),
+		_terms(good, {"expires_s": 600}),
+		_terms(good, {"approvals": "3", "expires_s": 600}),
+		_terms(good, {"approvals": null, "expires_s": 600}),
+		_terms(good, {"group": 7, "approvals": 3, "expires_s": 600}),
+		{"site.one": object.union(good, {"group": "owners"}), "site.two": good},
+		{"site.one": object.union(good, {"group": "owners"}), "site.two": null},
+	] {
+		_verdict in {"hold", "deny"} with input as fixtures.email
+			with data.safebox.site.all.hold as _two_holds
+			with data.data.holds.codes as terms
+		_obligations == {} with input as fixtures.email
+			with data.safebox.site.all.hold as _two_holds
+			with data.data.holds.codes as terms
+	}
+}
+
+test_without_any_terms_a_hold_has_none_and_nothing_passes if {
+	answer := data.safebox.main.decision with input as _after(fixtures.email, fixtures.approved(["alice"]))
+		with data.safebox.site.all.hold as {_reason("site.hold")}
+		with data.data.holds as {}
+	answer.verdict == "hold"
+	answer.obligations == {}
+}
+
+test_holds_of_different_groups_are_denied if {
+	terms := {"approvals": 1, "expires_s": 600}
+	codes := _terms(object.union(terms, {"group": "finance"}), terms)
+	every document in [fixtures.email, _after(fixtures.email, fixtures.approved(["alice"]))] {
+		"main.hold_groups" in _codes with input as document
+			with data.safebox.site.all.hold as _two_holds
+			with data.data.holds.codes as codes
+	}
+}

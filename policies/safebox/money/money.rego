@@ -52,6 +52,18 @@ charged_for(rail, amount) if {
 }
 
 # METADATA
+# title: Charged at most
+# description: Holds when this rail is charged, and no charge of it is more than this amount.
+charged_at_most(rail, cap) if {
+	is_array(input.facts.money.charges)
+	some one in input.facts.money.charges
+	one.rail == rail
+	every charge in input.facts.money.charges {
+		_within(charge, rail, cap)
+	}
+}
+
+# METADATA
 # title: Padded
 # description: Holds for a string of exactly 78 decimal digits.
 padded(units) if {
@@ -64,4 +76,14 @@ _fits(charge) if {
 	padded(charge.units)
 	padded(charge.remaining)
 	charge.units <= charge.remaining
+}
+
+_within(charge, rail, _) if {
+	is_string(charge.rail)
+	charge.rail != rail
+}
+
+_within(charge, rail, cap) if {
+	charge.rail == rail
+	at_most(charge, cap)
 }

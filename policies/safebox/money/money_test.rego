@@ -81,6 +81,15 @@ test_a_charge_covers_what_it_charges_for if {
 	not money.charged_for("compute", all) with input as fixtures.transfer
 }
 
+test_a_rail_that_is_not_charged_is_not_charged_at_most_anything if {
+	cap := fixtures.amount("ETH", 1000000)
+	money.charged_at_most("wallet", cap) with input as fixtures.transfer
+	not money.charged_at_most("wallet", cap) with input as fixtures.compute
+	not money.charged_at_most("wallet", cap) with input as fixtures.email
+	not money.charged_at_most("wallet", fixtures.amount("ETH", 420999)) with input as fixtures.transfer
+	not money.charged_at_most("wallet", fixtures.amount("USD", 1000000)) with input as fixtures.transfer
+}
+
 _with_letter := sprintf("%sx", [substring(fixtures.units(5), 0, 77)])
 
 _padded(digits) := sprintf("%s%s", [substring(fixtures.units(0), 0, 78 - count(digits)), digits])

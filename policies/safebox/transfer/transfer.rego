@@ -175,6 +175,56 @@ deny contains {"code": "transfer.over_ceiling_receive", "message": "The wallet m
 	not _may_receive
 }
 
+# METADATA
+# title: People must approve
+# description: A payment that could take more than the mandate's threshold, fee included, waits for people's approval.
+# custom:
+#   code: transfer.approve_above
+#   threat: overspending
+#   severity: medium
+#   remedy: Look at it with safebox approvals show, and approve or deny it.
+hold contains {"code": "transfer.approve_above", "message": "People must approve this payment first."} if {
+	input.action.kind == "transfer"
+	not _needs_no_approval
+}
+
+# METADATA
+# title: People may object
+# description: A payment that could take more than this threshold, fee included, waits a while for people to say no.
+# custom:
+#   code: transfer.challenge_above
+#   threat: overspending
+#   severity: low
+#   remedy: Look at it with safebox approvals show, and deny it before its window is over if it should not be.
+hold contains {"code": "transfer.challenge_above", "message": "This payment waits in case people object."} if {
+	input.action.kind == "transfer"
+	not _needs_no_challenge
+}
+
+# METADATA
+# title: Terms of holds
+# description: Who must approve or may object to a payment, and how long that waits, as the mandate says.
+hold_terms := {
+	"transfer.approve_above": {
+		"group": input.mandate.approvals.group,
+		"approvals": input.mandate.approvals.needed,
+		"expires_s": input.mandate.approvals.expires_s,
+	},
+	"transfer.challenge_above": {
+		"group": input.mandate.approvals.group,
+		"challenge_s": input.mandate.approvals.window_s,
+		"expires_s": input.mandate.approvals.expires_s,
+	},
+}
+
+_needs_no_approval if input.mandate.wallet.approve_above == null
+
+_needs_no_approval if money.charged_at_most("wallet", input.mandate.wallet.approve_above)
+
+_needs_no_challenge if input.mandate.wallet.challenge_above == null
+
+_needs_no_challenge if money.charged_at_most("wallet", input.mandate.wallet.challenge_above)
+
 _granted if is_object(input.mandate.wallet)
 
 # Bringing money back needs no grant: it must work when everything else is refused.

@@ -280,3 +280,73 @@ test_a_frozen_wallet_is_still_read_funded_and_swept if {
 		count(_denied) == 0 with input as fixtures.set(document, "/facts/frozen", true)
 	}
 }
+
+_held contains reason.code if some reason in data.safebox.transfer.hold
+
+_taking(units) := fixtures.set(fixtures.transfer, "/facts/money/charges", [{
+	"rail": "wallet",
+	"asset": "ETH",
+	"units": fixtures.units(units),
+	"remaining": fixtures.units(1000000),
+}])
+
+test_a_payment_at_a_threshold_does_not_wait_for_it if {
+	count(_held) == 0 with input as _taking(500000)
+	_held == {"transfer.challenge_above"} with input as _taking(500001)
+	_held == {"transfer.challenge_above"} with input as _taking(800000)
+	"transfer.challenge_above" in _held with input as _taking(800001)
+	"transfer.approve_above" in _held with input as _taking(800001)
+}
+
+test_no_threshold_holds_nothing if {
+	document := fixtures.set(
+		fixtures.set(_taking(1000000), "/mandate/wallet/approve_above", null),
+		"/mandate/wallet/challenge_above",
+		null,
+	)
+	count(_held) == 0 with input as document
+}
+
+test_a_payment_whose_cost_or_threshold_is_not_known_waits if {
+	every path in ["/facts/money", "/facts/money/charges", "/facts/money/charges/0/units", "/facts/money/charges/0/rail"] {
+		every document in fixtures.broken(fixtures.transfer, path) {
+			_held == {"transfer.challenge_above", "transfer.approve_above"} with input as document
+		}
+	}
+	every code in ["approve_above", "challenge_above"] {
+		path := sprintf("/mandate/wallet/%s", [code])
+		every document in [
+			json.patch(fixtures.transfer, [{"op": "remove", "path": path}]),
+			fixtures.set(fixtures.transfer, path, fixtures.amount("USD", 900000)),
+			fixtures.set(fixtures.transfer, path, "0.5 ETH"),
+		] {
+			sprintf("transfer.%s", [code]) in _held with input as document
+		}
+	}
+}
+
+test_two_charges_that_are_each_within_a_threshold_are_within_it_and_one_that_is_not_is_not if {
+	charges := [
+		fixtures.charge("wallet", "ETH", 400000, 1000000),
+		fixtures.charge("compute", "USD", 900000, 1000000),
+		fixtures.charge("wallet", "ETH", 600000, 1000000),
+	]
+	_held == {"transfer.challenge_above"} with input as fixtures.set(fixtures.transfer, "/facts/money/charges", charges)
+}
+
+test_nothing_but_payments_waits_for_a_threshold if {
+	every document in [fixtures.fund, fixtures.sweep, fixtures.balance, fixtures.email] {
+		count(_held) == 0 with input as document
+	}
+}
+
+test_the_mandate_says_who_is_asked_and_how_long if {
+	data.safebox.transfer.hold_terms == {
+		"transfer.approve_above": {"group": "owners", "approvals": 2, "expires_s": 3600},
+		"transfer.challenge_above": {"group": "owners", "challenge_s": 600, "expires_s": 3600},
+	} with input as fixtures.transfer
+	every path in ["/mandate/approvals", "/mandate/approvals/group", "/mandate/approvals/needed"] {
+		document := json.patch(fixtures.transfer, [{"op": "remove", "path": path}])
+		not data.safebox.transfer.hold_terms with input as document
+	}
+}

@@ -108,6 +108,8 @@ def test_no_amount_near_a_cap_is_decided_by_rounding() -> None:
     everything = f"{2**256 - 1:078d}"
     document = cases.changed(document, "facts.money.charges.0.units", everything)
     document = cases.changed(document, "facts.money.charges.0.remaining", everything)
+    for threshold in ("approve_above", "challenge_above"):
+        document = cases.changed(document, f"mandate.wallet.{threshold}", None)
     for cap in (2**53, 2**53 + 1, 2**64, 2**64 + 1, 10**18, 2**200, 2**256 - 2):
         capped = cases.changed(document, "mandate.wallet.per_transfer.units", f"{cap:078d}")
         for amount, expected in ((cap - 1, "allow"), (cap, "allow"), (cap + 1, "deny")):

@@ -5,7 +5,7 @@ import pytest
 
 from safebox.firewall.core.decision import Answer, Reason, Verdict
 from safebox.firewall.core.record import Decided, Settled
-from safebox.firewall.core.reply import Status, could_not, invalid, refused, repeated, told
+from safebox.firewall.core.reply import ASK_AGAIN_S, Status, could_not, invalid, refused, repeated, told
 from safebox.firewall.errors import (
     CallerError,
     EffectError,
@@ -33,9 +33,10 @@ def settled(status: str) -> Settled:
     ("verdict", "obligations", "status", "retry"),
     [
         (Verdict.DENY, {}, Status.DENIED, None),
-        (Verdict.HOLD, {}, Status.HELD, None),
+        (Verdict.HOLD, {}, Status.HELD, ASK_AGAIN_S),
+        (Verdict.HOLD, {"hold": {"group": "g", "approvals": 3, "expires_s": 600}}, Status.HELD, ASK_AGAIN_S),
+        (Verdict.HOLD, {"hold": {"group": "g", "challenge_s": 60, "expires_s": 600}}, Status.HELD, 60),
         (Verdict.DENY, {"retry_after_s": 60}, Status.LIMITED, 60),
-        (Verdict.HOLD, {"retry_after_s": 60}, Status.HELD, 60),
         (Verdict.DENY, {"retry_after_s": 0}, Status.DENIED, None),
         (Verdict.DENY, {"retry_after_s": -5}, Status.DENIED, None),
         (Verdict.DENY, {"retry_after_s": True}, Status.DENIED, None),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
-from safebox.firewall.metrics import CODES_MAX, KNOWN_CODES, OTHER, VALUES_MAX, Metrics
+from safebox.firewall.counts import OTHER
+from safebox.firewall.metrics import CODES_MAX, KNOWN_CODES, VALUES_MAX, Metrics
 
 POLICIES = Path(__file__).parents[3] / "policies"
 CODE = re.compile(r'"code": "([a-z_]+\.[a-z_]+)"')
@@ -37,6 +38,10 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_port_failures_total": {"port"},
     "safebox_chain_reads_total": {"method"},
     "safebox_requests_total": {"gateway", "status"},
+    "safebox_holds_open": {"kind"},
+    "safebox_hold_oldest_seconds": {"kind"},
+    "safebox_holds_over_total": {"outcome"},
+    "safebox_votes_total": {"verdict"},
 }
 
 
@@ -72,6 +77,9 @@ def touched() -> Metrics:
     metrics.swept()
     metrics.chain_read("eth_getBalance")
     metrics.request("tools", 200)
+    metrics.holds([("approvals", 1.5)])
+    metrics.hold_over("released")
+    metrics.voted("approve")
     return metrics
 
 

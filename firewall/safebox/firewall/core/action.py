@@ -27,8 +27,21 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     caller: Caller = Caller.AGENT
 
 
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """`facts.approval`: how a hold passed. Policy says whether that is enough for what it asks today."""
+
+    hold: str
+    group: str
+    approved_by: tuple[str, ...]
+    challenge_passed: bool
+    waited_s: int
+
+
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A call that was understood: normalised, immutable, named by its digest."""
+    """A call that was understood: normalised, immutable, named by its digest.
+
+    One that was held carries, when it comes back, the `approval` with which it passed; a call never does.
+    """
 
     id: str
     run: str
@@ -40,6 +53,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     key: str | None
     received_ns: int
+    approval: Approval | None = None
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

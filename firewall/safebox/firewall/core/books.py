@@ -15,11 +15,14 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.accounts import Line
+from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.mandate import Mandate, decode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import (
+    AskedAgain,
     Charge,
     Decided,
+    HoldClosed,
     LedgerEvent,
     PolicyActivated,
     Received,
@@ -30,6 +33,7 @@ from safebox.firewall.core.record import (
     RunStarted,
     Settled,
     Stalled,
+    Voted,
     WalletFrozen,
     WalletThawed,
 )
@@ -62,6 +66,7 @@ class RunBook:
         "ended",
         "exposures",
         "frozen",
+        "holds",
         "keys",
         "killed",
         "lines",
@@ -100,6 +105,7 @@ class RunBook:
         self.rates: dict[str, Rates] = {}
         self.denied = Window(DENIALS_WINDOW)
         self.denied_count = 0
+        self.holds = RunHolds()
         self.killed: RunKilled | None = None
         self.paused: RunPaused | None = None
         self.frozen: WalletFrozen | None = None
@@ -130,6 +136,7 @@ class RunBook:
         match event:
             case RunKilled():
                 self.killed = event
+                self.holds.stop("run_killed")
             case RunEnded():
                 self.end(event)
             case RunPaused() | RunResumed():
@@ -177,9 +184,22 @@ class RunBook:
         """What was earned and not swept yet; a sweep takes earned money first."""
         return max(0, self.earned.get(asset, 0) - self.swept.get(asset, 0))
 
+    def answered(self, event: Voted | HoldClosed | AskedAgain) -> None:
+        """Take into account what people, time or the agent itself said about a hold."""
+        match event:
+            case Voted():
+                self.holds.vote(event)
+            case HoldClosed():
+                self.holds.close(event)
+            case AskedAgain():
+                hold = self.holds.asked(event)
+                if event.key is not None:
+                    self.keys.setdefault(event.key, hold.decided)
+
     def end(self, event: RunEnded) -> None:
         """Give what is free back to the parent."""
         self.ended = event
+        self.holds.stop("run_ended")
         for line in self.lines.values():
             line.close()
 
@@ -216,10 +236,12 @@ class Books:
                 self._settled(event)
             case RunStarted():
                 self._started(event)
-            case Received():
-                self.runs[event.run].earn(event.amount)
             case PolicyActivated():
                 self.bundle = event.bundle
+            case Received():
+                self.runs[event.run].earn(event.amount)
+            case Voted() | HoldClosed() | AskedAgain():
+                self.runs[event.run].answered(event)
             case _:
                 self.runs[event.run].told(event)
 
@@ -233,6 +255,7 @@ class Books:
         book = self.runs[event.run]
         if event.key is not None:
             book.keys[event.key] = msgspec.structs.replace(event, plan={}, action=_NULL, facts=_NULL)
+        book.holds.decide(event)
         if not event.allowed:
             if event.denied:
                 book.denied.add(event.at_ns, event.probing)
@@ -244,6 +267,7 @@ class Books:
 
     def _settled(self, event: Settled) -> None:
         book = self.runs[event.run]
+        book.holds.settle(event)
         decided = book.open.get(event.action_id)
         if decided is None:
             self.effects_without_allow += 1
@@ -272,6 +296,7 @@ class Books:
         bound = book.keys.get(event.key or "")
         if bound is not None and bound.decision == event.decision:  # not another firewall's, under the same key
             del book.keys[event.key or ""]
+        book.holds.revert(event)
         if event.allowed:
             del book.open[event.action_id]
             book.rate(event.kind).add(event.at_ns, -1)

@@ -90,6 +90,7 @@ def decided_event(
         action=shown,
         facts=facts,
         firewall=firewall,
+        hold=None if action.approval is None else action.approval.hold,
     )
 
 

@@ -78,6 +78,7 @@ def build_facts(
         "compute": learned.get("compute"),
         "inference": learned.get("inference"),
         "self_overlap": self_overlap,
+        "approval": action.approval,
         "provenance": None,
         "lineage": None,
         "population": None,

@@ -18,7 +18,10 @@ ACCOUNT_INFERENCE: Final = "inference"
 
 
 class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on chain: what may be spent, how much at once, and to whom (name → checksummed address)."""
+    """Money on chain: what may be spent, how much at once, and to whom (name → checksummed address).
+
+    A payment that could take more than `approve_above` waits for people, one above `challenge_above` for silence.
+    """
 
     chain: str
     chain_id: int
@@ -27,6 +30,8 @@ class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: Amount | None
     max_fee_per_gas: Amount | None
     payees: dict[str, str]
+    approve_above: Amount | None = None
+    challenge_above: Amount | None = None
 
 
 class MailGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,15 @@ class LineageGrant(msgspec.Struct, frozen=True, kw_only=True):
     depth: int
 
 
+class ApprovalsGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asked about payments: so many of a group, within so many seconds; `window_s` of silence is a yes."""
+
+    group: str
+    needed: int
+    expires_s: int
+    window_s: int | None
+
+
 class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     """One run's grant. `expires` is RFC 3339 in UTC; `task_digest` names the task text without repeating it."""
 
@@ -75,6 +89,7 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     compute: ComputeGrant | None = None
     inference: InferenceGrant | None = None
     lineage: LineageGrant | None = None
+    approvals: ApprovalsGrant | None = None
 
     def grants(self) -> dict[tuple[str, str], int]:
         """Every budget line, as (rail, asset) → smallest units."""

@@ -45,7 +45,8 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
 class Decided(Event, frozen=True, kw_only=True, tag="decided"):
     """Policy answered; for an allow, `charges` are reserved. `action` and `facts` are what policy was shown.
 
-    `firewall` is the process that decided, where several share a ledger.
+    `firewall` is the process that decided, where several share a ledger. `hold` names the held decision that this one
+    uses up.
     """
 
     decision: str
@@ -63,6 +64,7 @@ class Decided(Event, frozen=True, kw_only=True, tag="decided"):
     action: msgspec.Raw
     facts: msgspec.Raw
     firewall: str = ""
+    hold: str | None = None
 
     @property
     def allowed(self) -> bool:
@@ -170,6 +172,44 @@ class Stalled(Event, frozen=True, kw_only=True, tag="stalled"):
     how: str
 
 
+class Voted(Event, frozen=True, kw_only=True, tag="voted"):
+    """A person said yes or no to a held decision, and signed that: `core.approval` says what exactly.
+
+    `key` is the public key (a C2SP verifier key), `signature` is base64; with both, nobody else is needed to check it.
+    """
+
+    run: str
+    hold: str
+    digest: str
+    bundle: str
+    group: str
+    verdict: Literal["approve", "deny"]
+    approver: str
+    signed_ns: int
+    key: str
+    signature: str
+
+
+class HoldClosed(Event, frozen=True, kw_only=True, tag="hold_closed"):
+    """A held decision is over without having been used: `expired`, `policy_changed` or `impossible`.
+
+    A no closes it by itself, and so does the stop or the end of its run.
+    """
+
+    run: str
+    hold: str
+    reason: str
+
+
+class AskedAgain(Event, frozen=True, kw_only=True, tag="asked_again"):
+    """The agent asked again for what is held; `key` is bound to it, `told` says that it now knows the outcome."""
+
+    run: str
+    hold: str
+    key: str | None
+    told: bool
+
+
 LedgerEvent = (
     RunStarted
     | Decided
@@ -183,6 +223,9 @@ LedgerEvent = (
     | WalletFrozen
     | WalletThawed
     | Stalled
+    | Voted
+    | HoldClosed
+    | AskedAgain
 )
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from safebox.firewall.core.decision import Reason, Verdict
+from safebox.firewall.core.holds import SECOND, Hold, parse_terms
 from safebox.firewall.core.record import Decided, Settled
 from safebox.firewall.errors import CallerError, FirewallError, OutcomeUnrecorded, Withheld
+
+ASK_AGAIN_S: Final = 5
+"""After how many seconds an agent may look again for what people decided."""
+_OVER: Final = {
+    "refused": Reason("hold.refused", "A person said no to this."),
+    "expired": Reason("hold.expired", "Nobody answered in time."),
+}
+_VOID: Final = Reason("hold.void", "What was held can no longer be done.")
 
 
 class Status(enum.StrEnum):
@@ -40,11 +49,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 def refused(decided: Decided) -> Reply:
     """Say a deny or a hold. A deny whose obligations name `retry_after_s` is a limit: asking later may pass."""
     answer = decided.answer
-    later = answer.obligations.get("retry_after_s")
-    retry = later if type(later) is int and later > 0 else None
-    denied = Status.DENIED if retry is None else Status.LIMITED
+    retry: int | None
+    if answer.verdict is Verdict.HOLD:
+        terms = parse_terms(answer.obligations)
+        status, retry = Status.HELD, ASK_AGAIN_S if terms is None else terms.window_s or ASK_AGAIN_S
+    else:
+        later = answer.obligations.get("retry_after_s")
+        retry = later if type(later) is int and later > 0 else None
+        status = Status.DENIED if retry is None else Status.LIMITED
     return Reply(
-        status=Status.HELD if answer.verdict is Verdict.HOLD else denied,
+        status=status,
         decision_id=decided.decision,
         code=answer.reasons[0].code,
         message=answer.reasons[0].message,
@@ -64,6 +78,25 @@ def told(decided: Decided, settled: Settled | None) -> Reply:
     return Reply(
         status=status, decision_id=decided.decision, code=code, message=message, reasons=(Reason(code, message),)
     )
+
+
+def about(hold: Hold, now: int) -> Reply:
+    """Say what became of a held decision so far. It keeps the name it was given when it was held."""
+    if hold.used is None:
+        return _waiting(hold, now)
+    if not hold.used.allowed:
+        return msgspec.structs.replace(refused(hold.used), decision_id=hold.id)
+    if hold.outcome is None:
+        return msgspec.structs.replace(refused(hold.decided), retry_after_s=1)
+    return msgspec.structs.replace(told(hold.used, hold.outcome), decision_id=hold.id)
+
+
+def _waiting(hold: Hold, now: int) -> Reply:
+    if hold.is_open(now):
+        left = None if hold.passes_ns is None else max(1, (hold.passes_ns - now) // SECOND + 1)
+        return msgspec.structs.replace(refused(hold.decided), retry_after_s=left or ASK_AGAIN_S)
+    reason = _OVER.get(hold.closed or "expired", _VOID)
+    return Reply(status=Status.DENIED, decision_id=hold.id, code=reason.code, message=reason.message, reasons=(reason,))
 
 
 def repeated(decided: Decided, settled: Settled | None) -> Reply:

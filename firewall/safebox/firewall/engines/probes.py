@@ -66,13 +66,13 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
         },
         "mandate": {
             "agent": "probe", "purpose": "probe", "task_digest": "sha256:0", "expires": "2026-01-02T00:00:00Z",
-            "wallet": None, "mail": None, "compute": None, "inference": None, "lineage": None,
+            "wallet": None, "mail": None, "compute": None, "inference": None, "lineage": None, "approvals": None,
         },
         "facts": {
             "money": {"charges": [], "priced": True},
             "rates": {"minute": 0, "hour": 0, "day": 0, "denied_10m": 0},
             "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None, "compute": None,
             "inference": None,
-            "self_overlap": None, "provenance": None, "lineage": None, "population": None,
+            "self_overlap": None, "approval": None, "provenance": None, "lineage": None, "population": None,
         },
     }  # fmt: skip

@@ -36,6 +36,7 @@ _STATUSES: Final = {
 _INVALID_STATUSES: Final = {
     "request.unknown_tool": 404,
     "request.unknown_path": 404,
+    "request.unknown_decision": 404,
     "request.wrong_method": 405,
     "request.idempotency_conflict": 409,
     "request.too_large": 413,

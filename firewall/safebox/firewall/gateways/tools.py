@@ -2,6 +2,7 @@
 
     GET  /v1/tools            {"tools": [{"name", "description", "parameters"}]}   what the mandate grants
     POST /v1/tools/{name}     arguments → {"result": {...}, "decision_id"}
+    GET  /v1/decisions/{id}   what became of a call that was held: as the call itself would be answered now
     GET  /healthz             {"status": "ok"}
 
 Everything else is `{"error": {"code", "message", "reasons": [{"code", "message"}], "decision_id", "retry_after"}}`.
@@ -34,6 +35,7 @@ from safebox.firewall.gateways.limits import TOOLS_BODY_MAX
 from safebox.firewall.ports import Desk
 
 _PREFIX: Final = "/v1/tools/"
+_DECISIONS: Final = "/v1/decisions/"
 
 
 class ToolsGateway:
@@ -52,12 +54,14 @@ class ToolsGateway:
         if path.startswith(_PREFIX):
             reply = await self._call(run, path.removeprefix(_PREFIX), exchange, body)
             await self._answer(exchange, reply)
-        elif path not in ("/v1/tools", "/healthz"):
+        elif path not in ("/v1/tools", "/healthz") and not path.startswith(_DECISIONS):
             await self._answer(exchange, NOT_FOUND)
         elif exchange.method != "GET":
             await self._answer(exchange, WRONG_METHOD)
         elif path == "/healthz":
             await exchange.respond(200, b'{"status":"ok"}')
+        elif path.startswith(_DECISIONS):
+            await self._answer(exchange, await self._desk.told(run, path.removeprefix(_DECISIONS)))
         else:
             await exchange.respond(200, self._list(self._desk.view(run).mandate))
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.mandate import (
+    ApprovalsGrant,
     ComputeGrant,
     InferenceGrant,
     LineageGrant,
@@ -52,7 +53,7 @@ def explain(run_file: RunFile) -> Explanation:
         image=run_file.image,
         digest=mandate_digest(mandate),
         rails=(
-            _wallet(mandate.wallet),
+            _wallet(mandate.wallet, mandate.approvals),
             _mail(mandate.mail, run_file.inbox),
             _compute(mandate.compute),
             _inference(mandate.inference),
@@ -65,7 +66,7 @@ def _rail(name: str, may: list[str], may_not: list[str]) -> Rail:
     return Rail(name=name, granted=bool(may), may=tuple(may), may_not=tuple(may_not))
 
 
-def _wallet(wallet: WalletGrant | None) -> Rail:
+def _wallet(wallet: WalletGrant | None, approvals: ApprovalsGrant | None) -> Rail:
     if wallet is None:
         return _rail("wallet", [], ["hold or move any money"])
     if not wallet.payees or not wallet.per_transfer.units or not wallet.budget.units:
@@ -80,7 +81,29 @@ def _wallet(wallet: WalletGrant | None) -> Rail:
         may_not.append(f"offer a fee above {_gwei(wallet.max_fee_per_gas)} per unit of gas")
     if wallet.ceiling is not None:
         may_not.append(f"hold more than {wallet.ceiling}: the rest goes back to the owner")
-    return _rail("wallet", may, may_not)
+    return _rail("wallet", may, may_not + _held(wallet, approvals))
+
+
+def _held(wallet: WalletGrant, approvals: ApprovalsGrant | None) -> list[str]:
+    """What waits for people; a payment counts with the most its fee could be."""
+    if approvals is None:
+        return []
+    held: list[str] = []
+    if wallet.approve_above is not None:
+        who = f"{approvals.needed} of the group {approvals.group}"
+        held.append(f"pay more than {wallet.approve_above} with the fee before {who} approve")
+    if wallet.challenge_above is not None and approvals.window_s is not None:
+        wait = f"{_time(approvals.window_s)} in which nobody of {approvals.group} says no"
+        held.append(f"pay more than {wallet.challenge_above} with the fee before {wait}")
+    return held
+
+
+def _time(seconds: int) -> str:
+    for size, word in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds % size == 0:
+            number = seconds // size
+            return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
 
 
 def _gwei(fee: Amount) -> str:

@@ -18,6 +18,7 @@ from safebox.firewall.core.mandate import (
     Mandate,
 )
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.mandate.approvals import approvals_grant, check_thresholds
 from safebox.firewall.mandate.grants import (
     IMAGE_NAME,
     PLAIN_NAME,
@@ -29,7 +30,7 @@ from safebox.firewall.mandate.grants import (
     wallet_grant,
     words_of,
 )
-from safebox.firewall.mandate.section import MandateErrors, Problem, Report, Section, nearest, show
+from safebox.firewall.mandate.section import MandateErrors, Problem, Report, Section, duration, nearest, show
 from safebox.firewall.mandate.toml import BYTES_MAX, TomlError, parse
 
 __all__ = ["FILE_NAME", "SECTIONS", "MandateErrors", "Problem", "RunFile", "load", "load_file", "task_digest"]
@@ -44,17 +45,19 @@ LIFETIME_MAX: Final = timedelta(days=366)
 
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("name", "command", "image", "purpose", "task", "expires"),
-    "wallet": ("chain", "chain_id", "budget", "per_transfer", "ceiling", "max_fee_per_gas", "payees"),
+    "wallet": (
+        "chain", "chain_id", "budget", "per_transfer", "ceiling", "max_fee_per_gas", "payees",
+        "approve_above", "challenge_above",
+    ),
     "mail": ("recipients", "per_hour", "inbox"),
     "compute": ("provider", "images", "commands", "budget", "instances", "max_minutes"),
     "inference": ("models", "tokens", "budget"),
     "lineage": ("children", "depth"),
-}
+    "approvals": ("group", "needed", "expires", "window"),
+}  # fmt: skip
 """Every section and key there is."""
 
-_AFTER: Final = re.compile(r"([1-9][0-9]{0,7})([smhd])", re.ASCII)
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +141,9 @@ def _section(report: Report, values: dict[str, Any], name: str) -> Section | Non
 def _run_file(sections: dict[str, Section | None], now: datetime) -> RunFile:
     agent, wallet, mail = sections["agent"], sections["wallet"], sections["mail"]
     compute, inference, lineage = sections["compute"], sections["inference"], sections["lineage"]
+    approvals = approvals_grant(sections["approvals"]) if sections["approvals"] else None
+    if wallet is not None:
+        check_thresholds(wallet, approvals)
     name = agent.word("name", "lower-case letters, digits, '-' and '_'", PLAIN_NAME) if agent else ""
     task = agent.text("task", "the text of the task", most=TASK_MAX, lines=True) if agent else ""
     inbox = inbox_folder(mail) if mail else None
@@ -152,6 +158,7 @@ def _run_file(sections: dict[str, Section | None], now: datetime) -> RunFile:
             compute=compute_grant(compute) if compute else None,
             inference=inference_grant(inference) if inference else None,
             lineage=lineage_grant(lineage) if lineage else None,
+            approvals=approvals,
         ),
         name=name,
         command=_command(agent) if agent else (),
@@ -194,8 +201,8 @@ def _read_moment(value: Any, now: datetime) -> datetime | None:
         return value if value.utcoffset() is not None else None
     if not isinstance(value, str):
         return None
-    if after := _AFTER.fullmatch(value):
-        return now + timedelta(seconds=min(int(after[1]) * _SECONDS[after[2]], 10**9))
+    if after := duration(value):
+        return now + timedelta(seconds=min(after, 10**9))
     if _MOMENT.fullmatch(value) is None:
         return None
     try:

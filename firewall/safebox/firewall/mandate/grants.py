@@ -50,11 +50,16 @@ def wallet_grant(wallet: Section) -> WalletGrant:
         ceiling=wallet.optional_amount("ceiling", "ETH", "2 ETH"),
         max_fee_per_gas=wallet.optional_amount("max_fee_per_gas", "ETH", "100 gwei"),
         payees=_payees(wallet),
+        approve_above=wallet.optional_amount("approve_above", "ETH", "0.5 ETH"),
+        challenge_above=wallet.optional_amount("challenge_above", "ETH", "0.1 ETH"),
     )
     if grant.per_transfer.units > grant.budget.units:
         wallet.wrong("per_transfer", f"{grant.per_transfer} is more than the budget", f"at most {grant.budget}")
     if grant.ceiling is not None and grant.ceiling.units < grant.budget.units:
         wallet.wrong("ceiling", f"{grant.ceiling} is less than the budget", f"at least {grant.budget}")
+    upper, lower = grant.approve_above, grant.challenge_above
+    if upper is not None and lower is not None and lower.units >= upper.units:
+        wallet.wrong("challenge_above", f"{lower} is not less than approve_above", f"less than {upper}")
     return grant
 
 

@@ -21,6 +21,8 @@ from safebox.firewall.mandate.toml import Document, Path
 SHOWN_MAX: Final = 60
 """How much of a wrong value is repeated: enough to recognise it, on one line of a terminal."""
 
+_AFTER: Final = re.compile(r"([1-9][0-9]{0,7})([smhd])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 
 T = TypeVar("T")
@@ -99,6 +101,12 @@ def _toml_like(value: object) -> str:
             return ascii(str(value))
 
 
+def duration(text: str) -> int | None:
+    """Seconds of "90s", "30m", "12h" or "7d"; None if it is nothing like it."""
+    found = _AFTER.fullmatch(text)
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
 def as_list(value: object) -> list[Any] | None:
     """The value if it is a list."""
     return value if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType]
@@ -162,6 +170,19 @@ class Section:
             return None
 
         return self.read(key, expected, low, check)
+
+    def seconds(self, key: str, most: int) -> int:
+        """A required span of time, in seconds."""
+        expected = f'a time as in "90s", "30m", "12h" or "7d", at most {most} seconds'
+
+        def check(path: Path, value: Any) -> int | None:
+            found = duration(value) if isinstance(value, str) else None
+            if found is None or found > most:
+                self._report.wrong(path, f"{show(value)} is not accepted", expected)
+                return None
+            return found
+
+        return self.read(key, expected, 1, check)
 
     def amount(self, key: str, asset: str, example: str) -> Amount:
         """A required amount in `asset`, exact."""

@@ -29,8 +29,16 @@ budget = "1 USD"
 # per_transfer = "0.5 ETH"
 # ceiling = "2 ETH"                # what it holds above this goes back to the owner
 # max_fee_per_gas = "100 gwei"
+# approve_above = "0.3 ETH"        # people must approve what could take more, fee included
+# challenge_above = "0.1 ETH"      # and this waits for a while in which they can say no
 # [wallet.payees]                  # nobody else can be paid
 # acme = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
+
+# [approvals]                      # who: groups are in approvers.toml, see safebox approvals keygen
+# group = "owners"
+# needed = 1                       # so many of them
+# expires = "1h"                   # nobody answered by then: it was a no
+# window = "10m"                   # for challenge_above
 
 # [mail]
 # recipients = ["billing@acme.example"]    # exact addresses; nobody else can be written to
