@@ -7,19 +7,15 @@ payment back, so that a kill falls exactly between decision and broadcast, or be
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
-import random
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -38,8 +34,6 @@ BUDGET = 150 * CENT
 TREASURY = 10**21
 CHAIN_ID = 31337
 SEND = "eth_sendRawTransaction"
-WORKERS = 3
-SEED = 8_675_309
 MANDATE = f"""
 [agent]
 name = "payer"
@@ -161,23 +155,6 @@ def standin(folder: Path, owner: str) -> Generator[str]:
             process.wait()
 
 
-@contextmanager
-def anvil(owner: str) -> Generator[str]:
-    """A real node that mines twice a second, so that payments wait in its pool."""
-    command = [require("anvil"), "--port", "0", "--chain-id", str(CHAIN_ID), "--accounts", "1", "--block-time", "0.5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            line = next(line for line in process.stdout if "Listening on" in line)
-            url = "http://" + line.split()[-1]
-            threading.Thread(target=process.stdout.read, daemon=True).start()
-            Chain(url).ask("anvil_setBalance", owner, hex(TREASURY))
-            yield url
-        finally:
-            process.kill()
-            process.wait()
-
-
 class Rig:
     """One run under firewalls that are killed, with listeners that outlive them."""
 
@@ -217,14 +194,6 @@ class Rig:
         body = json.dumps({"to": PAYEE, "amount": f"{cents * CENT} wei"}).encode()
         return ask(self.tools + "wallet.transfer", body, key)
 
-    def pay_until_answered(self, key: str) -> Answered:
-        """As a careful client does it: the same key again after a lost answer, and after a 503."""
-        while True:
-            with suppress(*LOST):
-                answer = self.pay(key)
-                if answer.status != 503:
-                    return answer
-
     def pay_aside(self, key: str) -> threading.Thread:
         """Begin a payment whose answer nobody will get."""
 
@@ -259,14 +228,14 @@ class Rig:
             listener.close()
 
 
-@contextmanager
-def rig_on(node: str, folder: Path) -> Generator[Rig]:
+@pytest.fixture
+def rig(short_path: Path) -> Iterator[Rig]:
     require("bwrap")
-    with home_at(folder / "h") as home:
+    with home_at(short_path / "h") as home:
         keys = Keystore.open(home.path / "keystore", home.path / "passphrase")
         owner = keys.owner_address
         with (
-            standin(folder / "chain", owner) if node == "standin" else anvil(owner) as url,
+            standin(short_path / "chain", owner) as url,
             wire_to(url) as (wire, wire_url),
         ):
             rig = Rig(home, Chain(url), wire, wire_url)
@@ -276,12 +245,6 @@ def rig_on(node: str, folder: Path) -> Generator[Rig]:
             finally:
                 rig.close()
                 home.clear()
-
-
-@pytest.fixture
-def rig(short_path: Path) -> Iterator[Rig]:
-    with rig_on("standin", short_path) as made:
-        yield made
 
 
 def check(rig: Rig) -> None:
@@ -310,59 +273,6 @@ def check(rig: Rig) -> None:
     assert rig.line_of_wallet() == {"granted": BUDGET, "spent": spent, "reserved": 0}
     keys = [decided["key"] for decided, _ in pairs(events)]
     assert len(keys) == len(set(keys))
-
-
-@pytest.mark.parametrize(("node", "kills"), [("standin", 11), ("anvil", 4)])
-@pytest.mark.timeout(300)
-def test_killed_at_random_moments_it_pays_each_key_once(node: str, kills: int, short_path: Path) -> None:
-    chance = random.Random(SEED)  # noqa: S311 - moments to kill at, repeatable
-    answers: dict[str, Answered] = {}
-    names = map("key-{}".format, itertools.count())
-    over = threading.Event()
-
-    def work(rig: Rig) -> None:
-        while not over.is_set():
-            key = next(names)
-            answers[key] = rig.pay_until_answered(key)
-
-    with rig_on(node, short_path) as rig:
-        workers = [threading.Thread(target=work, args=(rig,)) for _ in range(WORKERS)]
-        for worker in workers:
-            worker.start()
-        try:
-            for _ in range(kills):
-                enough = len(answers) + 3
-                until(partial(_has, answers, enough), lambda: f"nothing is answered: {answers}")
-                time.sleep(chance.uniform(0, 0.25))
-                line = rig.line_of_wallet()
-                assert line["spent"] + line["reserved"] <= BUDGET
-                rig.crash()
-                rig.boot()
-        finally:
-            over.set()
-        for worker in workers:
-            worker.join(60)
-        until(lambda: rig.line_of_wallet()["reserved"] == 0, lambda: str(rig.line_of_wallet()))
-        check(rig)
-        for key, answer in answers.items():
-            same_again(rig, key, answer)
-        check(rig)
-        recovered = [event for event in rig.home.events("settled") if event["recovered"]]
-        print(f"{node}: {len(answers)} keys, {len(recovered)} outcomes found after a crash")
-
-
-def _has(answers: dict[str, Answered], count: int) -> bool:
-    return len(answers) >= count
-
-
-def same_again(rig: Rig, key: str, answer: Answered) -> None:
-    """A key that was answered is answered the same, and one whose outcome wasn't known then is known now."""
-    again = rig.pay(key)
-    if answer.status == 504:
-        assert again.status in (200, 502), (answer, again)
-    else:
-        assert answer.status in (200, 502, 403, 429), answer
-        assert (again.status, again.document) == (answer.status, answer.document)
 
 
 def test_killed_between_decision_and_broadcast_it_never_pays_and_says_so(rig: Rig) -> None:

@@ -120,11 +120,11 @@ class Session:
     """Kills one firewall after the other under load, and checks after each."""
 
     def __init__(self, world: World, seed: int, show: Show = lambda _tally: None) -> None:
-        self._world, self._seed, self._show = world, seed, show
+        self.world, self._seed, self._show = world, seed, show
         self._firewall = Firewall(world.home, world.arguments)
-        self._journal, self._witness = Journal(), Witness(world.home.ledger)
-        self._checks = Checks(self._witness, self._journal, world.mails, world.model_wire, world.sightings)
-        self._slots = [Slot(world.home.path / "control.sock", self._journal, f"{seed}/{n}") for n in range(SLOTS)]
+        self.journal, self.witness = Journal(), Witness(world.home.ledger)
+        self.checks = Checks(self.witness, self.journal, world.mails, world.model_wire, world.sightings)
+        self._slots = [Slot(world.home.path / "control.sock", self.journal, f"{seed}/{n}") for n in range(SLOTS)]
         self._chance = random.Random(seed)  # noqa: S311 - repeatable
         self._orphans: list[str] = []
         self._begun = time.monotonic()
@@ -152,18 +152,18 @@ class Session:
     def _one_kill(self, plan: Moment) -> None:
         """Kill at one moment, look at what is there, and start the next."""
         reached = self._reach(plan)
-        self._world.trigger.disarm()
+        self.world.trigger.disarm()
         self._firewall.kill()
         self.tally.kills += 1
         self.tally.moments[plan.point] += reached
         self.tally.missed += not reached
-        self._note(plan.point, self._checks.after_a_kill())
+        self._note(plan.point, self.checks.after_a_kill())
         self._look_for_orphans()
         self._firewall.start()
 
     def _reach(self, plan: Moment) -> bool:
         """Wait for the moment; false if it didn't come."""
-        trigger, strike = self._world.trigger, self._firewall.striker()
+        trigger, strike = self.world.trigger, self._firewall.striker()
         if plan.point == moments.STARTING:
             time.sleep(plan.delay)
             return True
@@ -171,14 +171,14 @@ class Session:
             trigger.arm(plan.point, strike, nth=plan.nth, delay=plan.delay)
             return trigger.fired.wait(RECOVERY_SECONDS)
         assert self._firewall.wait_ready(), self._firewall.log()
-        self._note(plan.point, self._checks.after_a_start(self._firewall.ask))
+        self._note(plan.point, self.checks.after_a_start(self._firewall.ask))
         if self._chance.random() < ORPHANS_ENDED:
             self._end_orphans()
         if plan.point == moments.ANY:
             time.sleep(plan.delay)
             return True
-        self._world.chain_wire.fate = plan.fate
-        with Watcher(self._world.home.ledger, self._witness.seq, plan.point, trigger):
+        self.world.chain_wire.fate = plan.fate
+        with Watcher(self.world.home.ledger, self.witness.seq, plan.point, trigger):
             trigger.arm(plan.point, strike, nth=plan.nth, delay=plan.delay)
             return trigger.fired.wait(plan.patience)
 
@@ -190,7 +190,7 @@ class Session:
 
     def _look_for_orphans(self) -> None:
         known = {run for slot in self._slots for run in slot.known}
-        self._orphans = [run for run, life in self._witness.runs.items() if not life.ended and run not in known]
+        self._orphans = [run for run, life in self.witness.runs.items() if not life.ended and run not in known]
 
     def _note(self, where: str, found: Iterable[str]) -> None:
         self.tally.violations += [Violation(self.tally.kills, where, what) for what in found]
@@ -203,31 +203,31 @@ class Session:
         for slot in self._slots:
             slot.thread.join(SETTLE_SECONDS)
             assert not slot.thread.is_alive(), f"a client or launcher waits for ever: {slot.last_error}"
-        self._world.chain_wire.settle()
-        self._witness.read()
+        self.world.chain_wire.settle()
+        self.witness.read()
         self._look_for_orphans()
         self._end_orphans()
         self._until_known()
         self._firewall.ask("stop")
         self._firewall.process.wait(SETTLE_SECONDS)
-        self._note("the end", self._checks.after_a_kill())
+        self._note("the end", self.checks.after_a_kill())
         self._note("the end", self._reckoned())
 
     def _until_known(self) -> None:
         until = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < until:
-            self._witness.read()
-            if not any(reckoning.may_become_known(each) for each in self._witness.actions.values()):
+            self.witness.read()
+            if not any(reckoning.may_become_known(each) for each in self.witness.actions.values()):
                 return
             time.sleep(0.5)
 
     def _reckoned(self) -> Iterator[str]:
-        world = self._world
-        yield from reckoning.payments(self._witness, world.chain, world.owner)
-        yield from reckoning.budgets(self._witness, world.model_wire, world.sightings)
-        yield from reckoning.outcomes(self._witness)
-        yield from reckoning.effects(self._witness, world.mails, world.model_wire, world.sightings)
-        yield from reckoning.answers(self._journal)
+        world = self.world
+        yield from reckoning.payments(self.witness, world.chain, world.owner)
+        yield from reckoning.budgets(self.witness, world.model_wire, world.sightings)
+        yield from reckoning.outcomes(self.witness)
+        yield from reckoning.effects(self.witness, world.mails, world.model_wire, world.sightings)
+        yield from reckoning.answers(self.journal)
         verified = world.home("audit", "verify")
         if verified.status != 0 or "intact" not in verified.out:
             yield f"safebox audit verify: {verified.out} {verified.err}"
@@ -237,10 +237,10 @@ class Session:
         yield f"left behind: {[*world.home.processes(), *world.home.mounts(), *world.home.path.glob('sandboxes/*')]}"
 
     def _counted(self) -> Tally:
-        world, tally = self._world, self.tally
-        tally.records, tally.runs = self._witness.seq, len(self._witness.runs)
-        tally.answers = self._checks.answers
-        tally.recovered = self._witness.recovered
+        world, tally = self.world, self.tally
+        tally.records, tally.runs = self.witness.seq, len(self.witness.runs)
+        tally.answers = self.checks.answers
+        tally.recovered = self.witness.recovered
         tally.effects["payments"] = world.chain_wire.sent
         tally.effects["mails"] = len(world.mails.kept)
         tally.effects["questions"] = len(world.model_wire.asked)
