@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 
-from tests.bench import firewall, growth, memory, opa, start
+from tests.bench import fairness, firewall, growth, memory, opa, start, stop
 from tests.bench.report import Report
 from tests.real_parts import ROOT
 
 MEASURES = (
     start.measure_help,
     firewall.measure,
+    fairness.measure,
+    stop.measure,
     start.measure_run,
     opa.measure,
     growth.measure_rules,

@@ -154,9 +154,18 @@ class Rig:
         """One more run, live, unless the ledger knows it."""
         if name not in self.ledger.books.runs:
             self.ledger.books.apply(run_started(name, self.clock.now_ns()))
-        view = view_of(self.ledger.book(name).started)
-        self.runs.add(Run(view, self.ledger.book(name), Evidence({})))
-        return view
+        return self._live(name).view
+
+    async def start(self, name: str, mandate: str) -> Run:
+        """One more run, live and recorded."""
+        await self.ledger.start(run_started(name, self.clock.now_ns(), mandate))
+        return self._live(name)
+
+    def _live(self, name: str) -> Run:
+        book = self.ledger.book(name)
+        run = Run(view_of(book.started), book, Evidence({}))
+        self.runs.add(run)
+        return run
 
 
 async def _never_killed(run: str, by: str) -> None:
@@ -164,14 +173,14 @@ async def _never_killed(run: str, by: str) -> None:
 
 
 @functools.cache
-def _mandate(day: int) -> RunFile:
+def _mandate(day: int, text: str) -> RunFile:
     """Read once: thousands of runs start under it."""
-    return load(MANDATE, now=datetime.fromtimestamp((day + 1) * DAY / 1e9, UTC), source="bench")
+    return load(text, now=datetime.fromtimestamp((day + 1) * DAY / 1e9, UTC), source="bench")
 
 
-def run_started(run: str, now: int) -> RunStarted:
+def run_started(run: str, now: int, mandate: str = MANDATE) -> RunStarted:
     """A run under the mandate of the benches."""
-    file = _mandate(now // DAY)
+    file = _mandate(now // DAY, mandate)
     shown = {
         "id": run,
         "agent": "bench",

@@ -70,6 +70,11 @@ class Standing:
         return self.freezing is not None or self.book.frozen is not None
 
     @property
+    def paused(self) -> bool:
+        """Whether it, or a run it descends from, is paused."""
+        return self.pausing is not None or self.book.paused is not None or self.held_by_parent
+
+    @property
     def held_by_parent(self) -> bool:
         """Whether a run it descends from is paused."""
         if self.book.parent is None:
@@ -100,7 +105,7 @@ class Standing:
         why = self.why
         if why is not None:
             return OVER if why == OVER else "killed"
-        if self._paused():
+        if self.paused:
             return "paused"
         return "frozen" if self.frozen else "live"
 
@@ -121,7 +126,7 @@ class Standing:
             return
         if (why := self.why) is not None:
             raise RunNotLive(f"the run is {why}")
-        if self._paused():
+        if self.paused:
             raise RunIsPaused("the run is paused")
 
     def check_effect(self, tool: Tool, caller: Caller) -> None:
@@ -135,9 +140,6 @@ class Standing:
         self.check_live(caller)
         if tool.moves_wallet and caller is Caller.AGENT and self.frozen:
             raise WalletIsFrozen("the wallet is frozen")
-
-    def _paused(self) -> bool:
-        return self.pausing is not None or self.book.paused is not None or self.held_by_parent
 
     def _forebears(self) -> Iterator[RunBook]:
         book = self.book.parent

@@ -65,6 +65,8 @@ class Stops:
         meant = self.hear(order, fields)  # once more: a child may have started since
         if fields.get("run") is not None:
             _check_named(order, meant, str(fields["run"]))
+        elif order in ("resume", "thaw"):
+            meant = [run for run in meant if run.state != "killed" and (run.frozen if order == "thaw" else run.paused)]
         if order == "kill":
             await self._kill(meant, _who(fields))
         else:

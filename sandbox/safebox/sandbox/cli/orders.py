@@ -34,4 +34,4 @@ def give(order: str, run: str, *, every: bool, as_json: bool, done: str, **field
     for each in reached:
         say(f"{done} {clean(each)}")
     if not reached:
-        say("no run was live")
+        say(f"there was no run to {order}")
