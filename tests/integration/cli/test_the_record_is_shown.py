@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
+import pty
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
+from safebox.firewall.core.record import PolicyActivated, encode_event
+from safebox.firewall.store.notary import Notary
+from safebox.firewall.store.sqlite import SqliteStore
 from tests.integration.cli.program import Program
 from tests.unit.cli.sample_ledger import ACME, RUN, write_all
 
@@ -30,7 +39,7 @@ def test_the_tail_is_filtered_by_run_tool_and_verdict(safebox: Program, home: Pa
     assert len(safebox("audit", "tail", "--run", "XAHAAX").out.splitlines()) == 6
     assert len(safebox("audit", "tail", "--run", "other").out.splitlines()) == 0
     (line,) = safebox("audit", "tail", "--verdict", "deny", "--json").out.splitlines()
-    assert json.loads(line)["seq"] == 3
+    assert json.loads(line)["record"] == 3
 
 
 def test_a_ledger_that_was_written_is_intact_and_one_that_was_changed_is_not(safebox: Program, home: Path) -> None:
@@ -46,6 +55,47 @@ def test_a_ledger_that_was_written_is_intact_and_one_that_was_changed_is_not(saf
     report = json.loads(done.out)
     assert (done.status, report["intact"], report["at"]) == (7, False, 2)
     assert safebox("audit", "verify").out.startswith("NOT INTACT  record 2 is not the one that was written\n")
+
+
+def test_what_takes_long_says_how_far_it_has_come_on_a_terminal_and_nothing_in_a_pipe(
+    safebox: Program, home: Path, tmp_path: Path
+) -> None:
+    path = home / "ledger.sqlite3"
+    asyncio.run(_many(path, 60_000))
+    assert safebox("audit", "verify").err == ""
+    assert safebox("audit", "export").err == ""
+    for words in (("audit", "verify"), ("audit", "export")):
+        seen = on_terminal(home, *words)
+        assert "of 60,000 records" in seen
+        assert "/s" in seen
+        assert seen.endswith("\r\x1b[K"), "the line is gone when the work is done"
+    assert "\x1b[32m" not in on_terminal(home, "audit", "verify", "--json")
+    assert on_terminal(home, "audit", "verify", "--json") == ""
+
+
+async def _many(path: Path, count: int) -> None:
+    store = SqliteStore(path, notary=Notary.open(path.parent / "keystore"))
+    await store.append([encode_event(PolicyActivated(at_ns=number, bundle="sha256:0")) for number in range(count)])
+    store.close()
+
+
+def on_terminal(home: Path, *words: str) -> str:
+    """What a command writes to standard error where that is a terminal and standard output isn't."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safebox.sandbox.cli", *words],
+        env={**os.environ, "SAFEBOX_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=its,
+    )
+    os.close(its)
+    seen = b""
+    with contextlib.suppress(OSError):  # how a terminal that was hung up ends
+        while piece := os.read(ours, 65_536):
+            seen += piece
+    os.close(ours)
+    assert process.wait() == 0, seen
+    return seen.decode()
 
 
 def test_runs_that_ended_are_listed_from_the_ledger(safebox: Program, home: Path) -> None:

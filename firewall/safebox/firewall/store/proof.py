@@ -14,6 +14,7 @@ from safebox.firewall.core.merkle import HASH_BYTES, leaf_hash, prove_inclusion,
 from safebox.firewall.core.record import Decided, RunStarted, Settled, decode_event
 from safebox.firewall.errors import ConfigError
 from safebox.firewall.store.reader import DAMAGE, open_ledger
+from safebox.firewall.store.walk import PROGRESS_EVERY, Progress
 
 PATH_MAX: Final = 64
 """Hashes in a path: one for each level of a tree, and no tree has more records than a 64-bit number counts."""
@@ -28,37 +29,45 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoint: str
 
 
-def prove(ledger: Path, identity: str) -> list[Proof]:
+def prove(ledger: Path, identity: str, progress: Progress | None = None) -> list[Proof]:
     """Prove every signed record that carries an id: a decision's, an action's or a run's start.
+
+    Args:
+        ledger: the ledger's file. All its records are hashed; only those that are proved are kept.
+        identity: the whole id.
+        progress: told (hashed, of) from time to time.
 
     Raises:
         ConfigError: if no signed record has it, or the file is no ledger.
     """
+    leaves: list[bytes] = []
+    found: list[tuple[int, bytes]] = []
     with open_ledger(ledger) as db:
         try:
             size, note = db.execute("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone() or (
                 0,
                 "",
             )
-            bodies = [
-                bytes(body) for (body,) in db.execute("SELECT body FROM events WHERE seq <= ? ORDER BY seq", (size,))
-            ]
-        except DAMAGE as error:
+            for (body,) in db.execute("SELECT body FROM events WHERE seq <= ? ORDER BY seq", (size,)):
+                if identity.encode() in body and _carries(body, identity):
+                    found.append((len(leaves), body))
+                leaves.append(leaf_hash(body))
+                if progress is not None and len(leaves) % PROGRESS_EVERY == 0:
+                    progress(len(leaves), size)
+        except (*DAMAGE, ValueError, TypeError) as error:  # msgspec's errors are ValueErrors
             raise ConfigError(
                 f"{ledger} is not a readable ledger: {error}", remedy="run safebox audit verify"
             ) from error
-    found = [index for index, body in enumerate(bodies) if identity.encode() in body and _carries(body, identity)]
     if not found:
         raise ConfigError(f"no signed record has the id {identity!r}", remedy="safebox audit tail --json shows ids")
-    leaves = [leaf_hash(body) for body in bodies]
     return [
         Proof(
             index=index,
-            record=base64.b64encode(bodies[index]).decode(),
+            record=base64.b64encode(body).decode(),
             path=tuple(base64.b64encode(node).decode() for node in prove_inclusion(leaves, index)),
             checkpoint=note,
         )
-        for index in found
+        for index, body in found
     ]
 
 

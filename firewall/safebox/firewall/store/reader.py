@@ -44,6 +44,20 @@ def read_events(path: Path, *, after: int = 0) -> Iterator[tuple[int, dict[str, 
             raise ConfigError(f"{path} is not a readable ledger: {error}", remedy="run safebox audit verify") from error
 
 
+def last_record(path: Path) -> int:
+    """The number of the newest record; 0 if there is none.
+
+    Raises:
+        ConfigError: if there is no ledger, or it isn't one.
+    """
+    with open_ledger(path) as db:
+        try:
+            (number,) = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        except DAMAGE as error:
+            raise ConfigError(f"{path} is not a readable ledger: {error}", remedy="run safebox audit verify") from error
+    return int(number)
+
+
 def last_checkpoint(path: Path) -> str | None:
     """The newest signed checkpoint of a ledger; None if it has none.
 

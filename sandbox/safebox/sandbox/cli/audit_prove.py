@@ -18,7 +18,10 @@ def audit_prove(
     import msgspec
 
     from safebox.firewall.store.proof import prove
+    from safebox.sandbox.cli.progress import Progress
     from safebox.sandbox.cli.state import ledger_path
 
-    for proof in prove(ledger_path(ledger), identity):
+    with Progress("hashed") as progress:
+        proofs = prove(ledger_path(ledger), identity, progress.show)
+    for proof in proofs:
         print_json(msgspec.to_builtins(proof))

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from safebox.firewall.store.reader import open_ledger, read_events
+from safebox.firewall.store.reader import last_record, read_events
 from safebox.sandbox.cli.console import is_rich, print_json, say
 from safebox.sandbox.cli.words import fields
 
@@ -51,6 +51,8 @@ def audit_tail(
     after, shown = _last(path, number, wanted)
     for seq, event in shown:
         _show(seq, event, as_json=as_json, with_run=not run)
+    if number and not shown and sys.stderr.isatty():
+        sys.stderr.write("nothing recorded so far is like that\n" if after else "nothing is recorded yet\n")
     while follow:
         sys.stdout.flush()
         time.sleep(POLL_SECONDS)
@@ -62,8 +64,7 @@ def audit_tail(
 
 def _last(path: Path, number: int, wanted: Wanted) -> tuple[int, list[tuple[int, dict[str, Any]]]]:
     """The number of the last record, and the last events that are wanted; looks back only as far as needed."""
-    with open_ledger(path) as ledger:
-        last = int(ledger.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+    last = last_record(path)
     back = max(number, LOOK_BACK)
     while True:
         after = max(0, last - back)
@@ -91,7 +92,7 @@ def _show(seq: int, event: dict[str, Any], *, as_json: bool, with_run: bool) -> 
     from safebox.sandbox.cli.event_lines import plain_line, terminal_lines
 
     if as_json:
-        print_json({"seq": seq, **event})
+        print_json({"record": seq, **event})
     elif is_rich():
         say(terminal_lines(event, width=terminal_width(), with_run=with_run))
     else:

@@ -37,10 +37,11 @@ def fall_silent() -> None:
     os.close(nowhere)
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON document on a line of its own."""
+def print_json(value: Any, *, flush: bool = True) -> None:
+    """Print one JSON document on a line of its own; whoever reads it has it at once unless many follow."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    if flush:
+        sys.stdout.flush()
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

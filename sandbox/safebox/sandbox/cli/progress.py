@@ -10,7 +10,7 @@ from safebox.sandbox.cli.help_page import wants_colour
 
 DRAW_SECONDS: Final = 0.1
 """Between two drawings: smooth to the eye, and nothing beside the work."""
-FIRST_SECONDS: Final = 0.3
+FIRST_SECONDS: Final = 0.1
 """Work that is done sooner needs no line."""
 BAR: Final = 24
 
