@@ -45,7 +45,7 @@ from safebox.firewall.treasury import Treasury
 from tests.twins import NOW_NS, PAYEE, MemoryStore, Rig, ScriptedEngine
 
 STEPS_WANTED: Final = 20_000
-EXAMPLES: Final = 230
+EXAMPLES: Final = 210
 STEPS: Final = 100
 OWNER: Final = "0x" + "9" * 40
 LIFE_NS: Final = 10**15

@@ -68,6 +68,8 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.payee_not_listed": ("wallet.transfer",),
     "transfer.payee_lookalike": ("wallet.transfer",),
     "transfer.over_per_transfer": ("wallet.transfer",),
+    "transfer.over_per_hour": ("wallet.transfer",),
+    "transfer.over_per_day": ("wallet.transfer",),
     "transfer.over_budget": ("wallet.transfer",),
     "transfer.approve_above": ("wallet.transfer",),
     "transfer.challenge_above": ("wallet.transfer",),

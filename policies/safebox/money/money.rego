@@ -59,7 +59,31 @@ charged_at_most(rail, cap) if {
 	some one in input.facts.money.charges
 	one.rail == rail
 	every charge in input.facts.money.charges {
-		_within(charge, rail, cap)
+		_within(charge, rail, cap, "units")
+	}
+}
+
+# METADATA
+# title: Within an hour
+# description: Holds when the rail is charged, and with what was allowed in the last hour is at most the cap.
+within_hour(rail, cap) if {
+	is_array(input.facts.money.charges)
+	some one in input.facts.money.charges
+	one.rail == rail
+	every charge in input.facts.money.charges {
+		_within(charge, rail, cap, "hour")
+	}
+}
+
+# METADATA
+# title: Within a day
+# description: Holds when the rail is charged, and with what was allowed in the last 24 hours is at most the cap.
+within_day(rail, cap) if {
+	is_array(input.facts.money.charges)
+	some one in input.facts.money.charges
+	one.rail == rail
+	every charge in input.facts.money.charges {
+		_within(charge, rail, cap, "day")
 	}
 }
 
@@ -78,12 +102,12 @@ _fits(charge) if {
 	charge.units <= charge.remaining
 }
 
-_within(charge, rail, _) if {
+_within(charge, rail, _, _) if {
 	is_string(charge.rail)
 	charge.rail != rail
 }
 
-_within(charge, rail, cap) if {
+_within(charge, rail, cap, field) if {
 	charge.rail == rail
-	at_most(charge, cap)
+	at_most({"asset": charge.asset, "units": charge[field]}, cap)
 }

@@ -111,6 +111,32 @@ deny contains {"code": "transfer.over_per_transfer", "message": "The amount is m
 }
 
 # METADATA
+# title: Over the cap of an hour
+# description: What is allowed in any hour, this transfer at its worst included, is at most the mandate's cap.
+# custom:
+#   code: transfer.over_per_hour
+#   threat: overspending
+#   severity: high
+#   remedy: Wait, or ask the owner, who can raise wallet.per_hour in the mandate.
+deny contains {"code": "transfer.over_per_hour", "message": "This would be too much within an hour."} if {
+	input.action.kind == "transfer"
+	not _within_per_hour
+}
+
+# METADATA
+# title: Over the cap of a day
+# description: What is allowed in any 24 hours, this transfer at its worst included, is at most the mandate's cap.
+# custom:
+#   code: transfer.over_per_day
+#   threat: overspending
+#   severity: high
+#   remedy: Wait, or ask the owner, who can raise wallet.per_day in the mandate.
+deny contains {"code": "transfer.over_per_day", "message": "This would be too much within a day."} if {
+	input.action.kind == "transfer"
+	not _within_per_day
+}
+
+# METADATA
 # title: Over the wallet's budget
 # description: The amount and the worst-case fee fit what is left of the budget.
 # custom:
@@ -265,6 +291,14 @@ _to_another if {
 }
 
 _within_per_transfer if money.at_most(input.action.args.amount, input.mandate.wallet.per_transfer)
+
+_within_per_hour if input.mandate.wallet.per_hour == null
+
+_within_per_hour if money.within_hour("wallet", input.mandate.wallet.per_hour)
+
+_within_per_day if input.mandate.wallet.per_day == null
+
+_within_per_day if money.within_day("wallet", input.mandate.wallet.per_day)
 
 _within_budget if {
 	money.covered("wallet")

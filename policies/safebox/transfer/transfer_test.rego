@@ -156,6 +156,58 @@ test_a_cap_with_a_field_missing_is_denied if {
 	}
 }
 
+# The transfer of the fixture takes 421000 at its worst; hour and day count it already.
+_capped(window, cap, flow) := fixtures.set(
+	fixtures.set(fixtures.transfer, concat("", ["/mandate/wallet/per_", window]), fixtures.amount("ETH", cap)),
+	concat("", ["/facts/money/charges/0/", window]), fixtures.units(flow),
+)
+
+test_up_to_the_cap_of_a_window_is_allowed if {
+	every window in ["hour", "day"] {
+		count(_denied) == 0 with input as _capped(window, 500000, 500000)
+	}
+}
+
+test_one_unit_over_the_cap_of_a_window_is_denied if {
+	"transfer.over_per_hour" in _denied with input as _capped("hour", 499999, 500000)
+	"transfer.over_per_day" in _denied with input as _capped("day", 499999, 500000)
+}
+
+test_a_cap_in_another_asset_is_denied if {
+	document := fixtures.set(_capped("day", 500000, 1), "/mandate/wallet/per_day/asset", "USD")
+	"transfer.over_per_day" in _denied with input as document
+}
+
+test_what_other_rails_took_does_not_count if {
+	other := {"rail": "compute", "asset": "USD", "units": null, "remaining": null, "hour": null, "day": null}
+	document := _capped("hour", 500000, 500000)
+	charges := array.concat(document.facts.money.charges, [other])
+	not "transfer.over_per_hour" in _denied with input as fixtures.set(document, "/facts/money/charges", charges)
+}
+
+test_a_window_with_a_field_missing_is_denied if {
+	every document in _all_broken(_capped("hour", 500000, 1), [
+		"/facts/money",
+		"/facts/money/charges",
+		"/facts/money/charges/0/rail",
+		"/facts/money/charges/0/asset",
+		"/facts/money/charges/0/hour",
+		"/mandate/wallet/per_hour/units",
+	]) {
+		"transfer.over_per_hour" in _denied with input as document
+	}
+	every document in _all_broken(_capped("day", 500000, 1), [
+		"/facts/money",
+		"/facts/money/charges",
+		"/facts/money/charges/0/rail",
+		"/facts/money/charges/0/asset",
+		"/facts/money/charges/0/day",
+		"/mandate/wallet/per_day/units",
+	]) {
+		"transfer.over_per_day" in _denied with input as document
+	}
+}
+
 test_the_whole_rest_of_the_budget_may_be_used if {
 	document := fixtures.set(fixtures.transfer, "/facts/money/charges/0/remaining", fixtures.units(421000))
 	count(_denied) == 0 with input as document

@@ -317,6 +317,76 @@ def test_an_outcome_that_no_allow_precedes_is_counted_and_changes_nothing() -> N
     assert state(books, 0) == before
 
 
+def test_what_flows_in_a_window_is_the_worst_until_it_is_known_and_then_the_truth() -> None:
+    books = books_of(100, 0, 0, 0)
+    line = books.runs["run_1"].lines["wallet", "ETH"]
+    first, second, third = (decision(number, Verdict.ALLOW, (eth(10),)) for number in (1, 2, 3))
+    for event in (first, second, third):
+        books.apply(event)
+    books.apply(outcome(first, "done", (eth(7),)))
+    books.apply(outcome(second, "failed", ()))
+    now = third.at_ns
+    assert (line.hour.count(now), line.day.count(now)) == (17, 17)
+    books.revert(third)
+    assert (line.hour.count(now), line.day.count(now)) == (7, 7)
+    assert line.hour.count(now + 2 * 3600 * 10**9) == 0
+    assert line.day.count(now + 2 * 3600 * 10**9) == 7
+
+
+def test_an_outcome_long_after_its_window_changes_no_other() -> None:
+    books = books_of(100, 0, 0, 0)
+    line = books.runs["run_1"].lines["wallet", "ETH"]
+    early = decision(1, Verdict.ALLOW, (eth(10),))
+    late = decision(2, Verdict.ALLOW, (eth(5),), at_ns=10**9 + 25 * 3600 * 10**9)
+    books.apply(early)
+    books.apply(late)
+    assert line.day.count(late.at_ns) == 5
+    books.apply(outcome(early, "done", (eth(1),)))
+    assert line.day.count(late.at_ns) == 5
+
+
+def test_what_a_child_spends_flows_through_its_parents_window() -> None:
+    books = books_of(100, 0, 0, 0)
+    kin = msgspec.Raw(b'{"parent":"run_1"}')
+    books.apply(msgspec.structs.replace(started("run_2", mandate(40, 0, 0, 0)), run_view=kin))
+    books.apply(decision(1, Verdict.ALLOW, (eth(10),), run="run_2"))
+    assert [book.lines["wallet", "ETH"].hour.count(10**9) for book in books.runs.values()] == [10, 10]
+    assert [book.remaining("wallet", "ETH") for book in books.runs.values()] == [60, 30]
+
+
+def test_a_child_is_lent_no_more_than_there_is_and_gives_back_what_it_did_not_use() -> None:
+    books = books_of(100, 0, 0, 0)
+    kin = msgspec.Raw(b'{"parent":"run_1"}')
+    with pytest.raises(ValueError, match="more than its parent had"):
+        books.apply(msgspec.structs.replace(started("run_2", mandate(101, 0, 0, 0)), run_view=kin))
+    books.apply(msgspec.structs.replace(started("run_2", mandate(100, 0, 0, 0)), run_view=kin))
+    assert books.runs["run_1"].remaining("wallet", "ETH") == 0
+    spent, unknown = (decision(number, Verdict.ALLOW, (eth(30),), run="run_2") for number in (1, 2))
+    for event in (spent, unknown):
+        books.apply(event)
+    books.apply(outcome(spent, "done", (eth(20),)))
+    books.apply(RunEnded(at_ns=0, run="run_2", reason="exited", exit_code=0))
+    assert books.runs["run_1"].remaining("wallet", "ETH") == 50
+    books.apply(outcome(unknown, "failed", ()))
+    assert books.runs["run_1"].remaining("wallet", "ETH") == 80
+
+
+def test_a_run_that_starts_twice_is_no_ledger() -> None:
+    with pytest.raises(ValueError, match="started before"):
+        books_of(1, 0, 0, 0).apply(started("run_1", mandate(9, 0, 0, 0)))
+
+
+def test_an_approval_is_exposure_until_a_later_one_replaces_it() -> None:
+    books = books_of(100, 0, 0, 0)
+    book = books.runs["run_1"]
+    for number, (allowed, left) in enumerate(((30, 70), (50, 50), (0, 100)), 1):
+        event = decision(number, Verdict.ALLOW, (eth(allowed),))
+        books.apply(event)
+        books.apply(msgspec.structs.replace(outcome(event, "done", ()), exposures={"token/spender": eth(allowed)}))
+        assert book.remaining("wallet", "ETH") == left
+    assert book.exposures == {}
+
+
 def test_what_the_owner_moves_is_no_expense_of_the_agent() -> None:
     books = books_of(10, 0, 0, 0)
     event = decision(1, Verdict.ALLOW, (eth(UNITS_MAX),), caller=Caller.OWNER)

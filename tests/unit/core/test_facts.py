@@ -144,8 +144,15 @@ def test_what_is_left_of_each_line_is_told_and_null_where_there_is_none() -> Non
     facts = facts_of(ask("email.list", {}), book_of(ALL_GRANTED, None), charges=charges)
     assert facts["money"] == {
         "charges": [
-            {"rail": "wallet", "asset": "ETH", "units": pad(1), "remaining": pad(10**18)},
-            {"rail": "wallet", "asset": "USD", "units": pad(1), "remaining": None},
+            {
+                "rail": "wallet",
+                "asset": "ETH",
+                "units": pad(1),
+                "remaining": pad(10**18),
+                "hour": pad(1),
+                "day": pad(1),
+            },
+            {"rail": "wallet", "asset": "USD", "units": pad(1), "remaining": None, "hour": None, "day": None},
         ],
         "priced": True,
     }

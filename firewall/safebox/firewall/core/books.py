@@ -151,10 +151,11 @@ class RunBook:
         line = self.lines.get((rail, asset))
         return None if line is None else line.remaining
 
-    def settle(self, event: Settled) -> None:
+    def settle(self, event: Settled, decided_ns: int) -> None:
         """Book what an action of the agent took, gave back, and put at others' disposal."""
         for charge in event.charges:
             self._line(charge).take(spent=charge.amount.units)
+            self._line(charge).flow(decided_ns, charge.amount.units)
         for refund in event.refunds:
             line = self._line(refund)
             line.take(spent=-min(line.spent, refund.amount.units))
@@ -281,7 +282,7 @@ class Books:
         del book.open[event.action_id]
         _reserve(book, decided, -1)
         if decided.caller is Caller.AGENT:
-            book.settle(event)
+            book.settle(event, decided.at_ns)
         elif decided.tool == "wallet.sweep":
             book.sweep(event)
 
@@ -310,4 +311,6 @@ def _reserve(book: RunBook, event: Decided, sign: int) -> None:
     if event.caller is not Caller.AGENT:
         return
     for charge in event.charges:
-        book.lines[charge.rail, charge.amount.asset].take(reserved=sign * charge.amount.units)
+        line, units = book.lines[charge.rail, charge.amount.asset], sign * charge.amount.units
+        line.take(reserved=units)
+        line.flow(event.at_ns, units)

@@ -15,7 +15,7 @@ from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.mandate import Mandate
-from safebox.firewall.core.money import pad
+from safebox.firewall.core.money import UNITS_MAX, pad
 from safebox.firewall.core.record import Charge
 
 _SECOND: Final = 1_000_000_000
@@ -68,7 +68,7 @@ def build_facts(
     """
     now = action.received_ns
     return {
-        "money": {"charges": [_charge(book, charge) for charge in charges], "priced": True},
+        "money": {"charges": [_charge(book, charge, now) for charge in charges], "priced": True},
         "rates": {**book.rate(action.kind).counts(now), "denied_10m": book.denied.count(now)},
         "expired": expired(book.mandate, now),
         "frozen": frozen,
@@ -85,13 +85,15 @@ def build_facts(
     }
 
 
-def _charge(book: RunBook, charge: Charge) -> dict[str, Any]:
-    remaining = book.remaining(charge.rail, charge.amount.asset)
+def _charge(book: RunBook, charge: Charge, now: int) -> dict[str, Any]:
+    line, units = book.lines.get((charge.rail, charge.amount.asset)), charge.amount.units
     return {
         "rail": charge.rail,
         "asset": charge.amount.asset,
-        "units": pad(charge.amount.units),
-        "remaining": None if remaining is None else pad(remaining),
+        "units": pad(units),
+        "remaining": None if line is None else pad(line.remaining),
+        "hour": None if line is None else pad(min(line.hour.count(now) + units, UNITS_MAX)),
+        "day": None if line is None else pad(min(line.day.count(now) + units, UNITS_MAX)),
     }
 
 

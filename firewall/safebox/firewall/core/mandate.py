@@ -18,7 +18,7 @@ ACCOUNT_INFERENCE: Final = "inference"
 
 
 class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Money on chain: what may be spent, how much at once, and to whom (name → checksummed address).
+    """Money on chain: what may be spent, how much at once and in any hour or day, to whom (name → checksummed address).
 
     A payment that could take more than `approve_above` waits for people, one above `challenge_above` for silence.
     """
@@ -32,6 +32,8 @@ class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
     payees: dict[str, str]
     approve_above: Amount | None = None
     challenge_above: Amount | None = None
+    per_hour: Amount | None = None
+    per_day: Amount | None = None
 
 
 class MailGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,6 +79,9 @@ def _wallet(wallet: WalletGrant | None, approvals: ApprovalsGrant | None) -> Rai
     may_not = ["pay anybody else", "spend what others send it: that goes back to the owner"]
     if wallet.max_fee_per_gas is not None:
         may_not.append(f"offer a fee above {_gwei(wallet.max_fee_per_gas)} per unit of gas")
+    for cap, time in ((wallet.per_hour, "hour"), (wallet.per_day, "day")):
+        if cap is not None:
+            may_not.append(f"spend more than {cap} in any {time}, fees included")
     if wallet.ceiling is not None:
         may_not.append(f"hold more than {wallet.ceiling}: the rest goes back to the owner")
     return _rail("wallet", may, may_not + _held(wallet, approvals))

@@ -46,7 +46,7 @@ LIFETIME_MAX: Final = timedelta(days=366)
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("name", "command", "image", "purpose", "task", "expires"),
     "wallet": (
-        "chain", "chain_id", "budget", "per_transfer", "ceiling", "max_fee_per_gas", "payees",
+        "chain", "chain_id", "budget", "per_transfer", "per_hour", "per_day", "ceiling", "max_fee_per_gas", "payees",
         "approve_above", "challenge_above",
     ),
     "mail": ("recipients", "per_hour", "inbox"),

@@ -52,6 +52,8 @@ def wallet_grant(wallet: Section) -> WalletGrant:
         payees=_payees(wallet),
         approve_above=wallet.optional_amount("approve_above", "ETH", "0.5 ETH"),
         challenge_above=wallet.optional_amount("challenge_above", "ETH", "0.1 ETH"),
+        per_hour=wallet.optional_amount("per_hour", "ETH", "0.2 ETH"),
+        per_day=wallet.optional_amount("per_day", "ETH", "0.5 ETH"),
     )
     if grant.per_transfer.units > grant.budget.units:
         wallet.wrong("per_transfer", f"{grant.per_transfer} is more than the budget", f"at most {grant.budget}")

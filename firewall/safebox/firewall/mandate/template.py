@@ -27,6 +27,7 @@ budget = "1 USD"
 # chain = "dev"                    # a chain on this machine, without real money; also: sepolia, mainnet
 # budget = "1 ETH"                 # all it may spend, fees included
 # per_transfer = "0.5 ETH"
+# per_day = "0.8 ETH"             # in any 24 hours, fees included; per_hour likewise
 # ceiling = "2 ETH"                # what it holds above this goes back to the owner
 # max_fee_per_gas = "100 gwei"
 # approve_above = "0.3 ETH"        # people must approve what could take more, fee included
