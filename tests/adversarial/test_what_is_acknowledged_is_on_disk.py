@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.store.reader import read_events
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
+from tests.disks import grow, small_disk
 from tests.real_parts import ROOT
 
 WRITER = """
@@ -63,30 +62,6 @@ def test_what_was_acknowledged_before_kill_9_is_there_and_verifies(tmp_path: Pat
     assert acknowledged <= set(times)
     assert all(times.count(name) == 2 for name in set(times[-200:])), "all records of an append, or none"
     assert len(acknowledged) > 8 * kills
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Generator[Path]:
-    """A file system of one megabyte, where it may be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "safebox-test", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def grow(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=4m", str(folder)], check=True)
 
 
 def record(number: int) -> bytes:

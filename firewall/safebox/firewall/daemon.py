@@ -27,6 +27,7 @@ from safebox.firewall.gateways.limits import DRAIN_SECONDS
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
+from safebox.firewall.inspector import Inspector
 from safebox.firewall.keyfile import FOLDER
 from safebox.firewall.keyfile import owner_key as _owner_key
 from safebox.firewall.keystore import Keystore
@@ -35,6 +36,7 @@ from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
+from safebox.firewall.ports import Connector
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
@@ -44,7 +46,6 @@ from safebox.firewall.stops import Stops
 from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
-from safebox.firewall.store.verify import verify
 from safebox.firewall.treasury import Treasury
 from safebox.firewall.world import World
 
@@ -52,8 +53,8 @@ _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
 """How often ceilings, debts to the ledger and the far sides' health are looked at."""
-VERIFY_SECONDS: Final = 300
-"""How often the whole ledger is verified in the background."""
+HEALTH_SECONDS: Final = 5
+"""A far side that doesn't answer in this time is down."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -101,8 +102,11 @@ class Firewall:
         self._verifier = notary.verifier
         second = self._settings.checkpoint_to
         self._deposits = await asyncio.to_thread(Deposits, second, self._settings.ledger, self._verifier)
-        self._store = SqliteStore(self._settings.ledger, committed=self.metrics.ledger_committed, notary=notary)
+        self._store = SqliteStore(
+            self._settings.ledger, committed=self.metrics.ledger_committed, notary=notary, signing=False
+        )
         self.ledger = Ledger(self._store)
+        inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.engine = ReloadingEngine(
             self._settings.policies, observe=self._reloaded, deadline=self._watchdog.evaluation
@@ -145,7 +149,7 @@ class Firewall:
         self._announce()
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
-        self._tasks = [asyncio.create_task(work()) for work in self._duties()]
+        self._tasks = [asyncio.create_task(work()) for work in (*self._duties(), inspector.work)]
         self._beating = asyncio.create_task(self._beat())
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
@@ -165,7 +169,7 @@ class Firewall:
         )
 
     def _duties(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
-        return self._watch, self._verify, self._orphans, self.approvals.follow
+        return self._watch, self._watch_wallets, self._watch_far_sides, self._orphans, self.approvals.follow
 
     async def close(self) -> None:
         """End what runs are left, then every part in turn."""
@@ -192,6 +196,8 @@ class Firewall:
         reasons = [] if health.ready else [health.detail]
         if self.ledger.owes:
             reasons.append("the ledger can't be written")
+        if self.ledger.fault is not None:
+            reasons.append(f"the ledger can't be believed: {self.ledger.fault} (safebox audit verify)")
         return reasons
 
     async def operate(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
@@ -339,10 +345,8 @@ class Firewall:
         await self.ledger.note(Received(at_ns=self.clock.now_ns(), run=run, amount=amount))
 
     async def _watch(self) -> None:
+        """Record what is owed to the ledger, and what has become known of what was not."""
         while True:
-            await self.treasury.check()
-            for name, connector in self._world.connectors.items():
-                self.metrics.connector_up(name, up=await connector.healthy())
             with contextlib.suppress(LedgerUnavailable):
                 await self.ledger.pay_what_is_owed()
                 await self.stalls.settle()
@@ -351,17 +355,28 @@ class Firewall:
             self._count_runs()
             await asyncio.sleep(WATCH_SECONDS)
 
+    async def _watch_wallets(self) -> None:
+        while True:
+            await self.treasury.check()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _watch_far_sides(self) -> None:
+        """Each by itself: one that hangs keeps nobody from being looked at."""
+
+        async def look(name: str, connector: Connector) -> None:
+            healthy = False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEALTH_SECONDS):
+                    healthy = await connector.healthy()
+            self.metrics.connector_up(name, up=healthy)
+
+        while True:
+            await asyncio.gather(*(look(*each) for each in self._world.connectors.items()))
+            await asyncio.sleep(WATCH_SECONDS)
+
     def _count_runs(self) -> None:
         for state, count in self._stops.counts().items():
             self.metrics.runs(state, count)
-
-    async def _verify(self) -> None:
-        while True:
-            report = await asyncio.to_thread(verify, self._settings.ledger, key=self._verifier)
-            self.metrics.ledger_verified(intact=report.sound)
-            for _ in range(report.effects_without_allow):
-                self.metrics.effect_without_allow()
-            await asyncio.sleep(VERIFY_SECONDS)
 
     async def _orphans(self) -> None:
         await asyncio.sleep(REATTACH_SECONDS)

@@ -24,6 +24,7 @@ from safebox.firewall.core.record import (
     decode_event,
     encode_event,
 )
+from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import LedgerMoved, LedgerUnavailable, OutcomeUnrecorded
 
 
@@ -70,6 +71,8 @@ class Ledger:
         firewall: this process's name among those that share the ledger.
         mine: says whether this process answers for what the firewall of that name decided.
 
+    `fault` is what is wrong with the file, if it was found to be changed: agents get no yes meanwhile.
+
     Raises:
         LedgerUnavailable: if the stored records can't be read back.
     """
@@ -77,6 +80,7 @@ class Ledger:
     def __init__(self, store: Store, *, firewall: str = "", mine: Callable[[str], bool] = lambda _: True) -> None:
         self.firewall = firewall
         self.mine = mine
+        self.fault: str | None = None
         self._store = store
         self._broken: LedgerUnavailable | None = None
         self._moved: dict[str, int] = {}
@@ -135,8 +139,11 @@ class Ledger:
 
         Raises (also from the awaitable):
             LedgerMoved: if another firewall wrote about the same runs meanwhile; then nothing is reserved.
-            LedgerUnavailable: if it isn't durable; then nothing is reserved.
+            LedgerUnavailable: if it isn't durable, or the file has a `fault`; then nothing is reserved.
         """
+        if self.fault is not None and event.allowed and event.caller is Caller.AGENT:
+            remedy = "run safebox audit verify; it says what is wrong from where on"
+            raise LedgerUnavailable(f"the ledger can't be believed: {self.fault}", kind="corrupt", remedy=remedy)
         bound = self.books.runs[event.run].keys.get(event.key or "")
         if bound is not None and bound.action_id != event.action_id:
             raise LedgerMoved("another firewall has bound this key meanwhile")

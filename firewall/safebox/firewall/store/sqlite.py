@@ -41,6 +41,7 @@ MERGE_SECONDS: Final = 10
 """How long the loop may take to read what another firewall wrote; the others wait for the file meanwhile."""
 
 
+REMEDY: Final = "free space if the disk is full; if the file is damaged, safebox audit verify says from where on"
 ROWS_AT_ONCE: Final = 64
 """Rows of one statement. Each statement gives the interpreter up and must win it back from a busy loop."""
 _INSERT: Final = "INSERT INTO events (seq, body, hash) VALUES "
@@ -66,6 +67,7 @@ class SqliteStore:
         committed: told (records, seconds) after each transaction, from the writer's thread.
         notary: signs checkpoints; without one there are none.
         shared: other firewalls may write, too; otherwise this process holds the ledger alone.
+        signing: may be changed later; what is not known to be whole must not look as if somebody vouched for it.
 
     Raises:
         LedgerUnavailable: if the file can't be opened, or another process holds it.
@@ -78,10 +80,12 @@ class SqliteStore:
         committed: Committed = lambda _count, _seconds: None,
         notary: Notary | None = None,
         shared: bool = False,
+        signing: bool = True,
     ) -> None:
         self._path = path
         self._committed = committed
         self.shared = shared
+        self.signing = signing
         self.merge: Merge = lambda _: None
         self._queue: queue.SimpleQueue[list[Append] | None] = queue.SimpleQueue()
         self._unhurried: list[Append] = []
@@ -93,7 +97,7 @@ class SqliteStore:
             self._signed = signed_to(self._db)
         except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
-            raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}") from error
+            raise LedgerUnavailable(f"the ledger {path} can't be opened: {error}", remedy=REMEDY) from error
         self._lost: set[bytes] = set()
         self._notary = notary
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
@@ -110,7 +114,7 @@ class SqliteStore:
                 for (body,) in db.execute("SELECT body FROM events WHERE seq <= ? ORDER BY seq", (self.seq,)):
                     yield body
             except sqlite3.Error as error:
-                raise LedgerUnavailable(f"the ledger {self._path} can't be read: {error}") from error
+                raise LedgerUnavailable(f"the ledger {self._path} can't be read: {error}", remedy=REMEDY) from error
 
     def append(
         self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
@@ -282,7 +286,7 @@ class SqliteStore:
             self._db.execute("ROLLBACK")
 
     def _unsigned(self) -> int:
-        return 0 if self._notary is None else self.seq - self._signed
+        return self.seq - self._signed if self._notary is not None and self.signing else 0
 
     def _sealed(self, bodies: Sequence[bytes]) -> None:
         """Give the notary what follows what it has; what it misses it reads from the file, see `_sign`."""
