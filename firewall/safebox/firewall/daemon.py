@@ -23,6 +23,7 @@ from safebox.firewall.core.record import PolicyActivated, Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
+from safebox.firewall.farsides import watch_far_sides
 from safebox.firewall.gateways.limits import DRAIN_SECONDS
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
@@ -36,7 +37,6 @@ from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
-from safebox.firewall.ports import Connector
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
@@ -52,9 +52,7 @@ from safebox.firewall.world import World
 _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
-"""How often ceilings, debts to the ledger and the far sides' health are looked at."""
-HEALTH_SECONDS: Final = 5
-"""A far side that doesn't answer in this time is down."""
+"""How often ceilings and debts to the ledger are looked at."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -107,6 +105,7 @@ class Firewall:
         )
         self.ledger = Ledger(self._store)
         inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
+        self._tasks = [asyncio.create_task(inspector.work())]
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.engine = ReloadingEngine(
             self._settings.policies, observe=self._reloaded, deadline=self._watchdog.evaluation
@@ -141,6 +140,7 @@ class Firewall:
         with contextlib.suppress(LedgerUnavailable):  # tried again; what stalled is refused all the same
             await self.stalls.settle()
         await recover(self.ledger, self._world.connectors, self.clock)
+        await inspector.looked()
         self._doubts = Doubts(self.ledger, self._world.connectors, self.clock)
         self.observer = ObserveServer(self.metrics, self.readiness)
         host, port = await self.observer.start(self._settings.metrics_host, self._settings.metrics_port)
@@ -149,7 +149,7 @@ class Firewall:
         self._announce()
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
-        self._tasks = [asyncio.create_task(work()) for work in (*self._duties(), inspector.work)]
+        self._tasks += [asyncio.create_task(work()) for work in self._duties()]
         self._beating = asyncio.create_task(self._beat())
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
@@ -357,22 +357,12 @@ class Firewall:
 
     async def _watch_wallets(self) -> None:
         while True:
-            await self.treasury.check()
+            with contextlib.suppress(FirewallError):
+                await self.treasury.check()
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _watch_far_sides(self) -> None:
-        """Each by itself: one that hangs keeps nobody from being looked at."""
-
-        async def look(name: str, connector: Connector) -> None:
-            healthy = False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEALTH_SECONDS):
-                    healthy = await connector.healthy()
-            self.metrics.connector_up(name, up=healthy)
-
-        while True:
-            await asyncio.gather(*(look(*each) for each in self._world.connectors.items()))
-            await asyncio.sleep(WATCH_SECONDS)
+        await watch_far_sides(self._world.connectors, self.metrics)
 
     def _count_runs(self) -> None:
         for state, count in self._stops.counts().items():

@@ -7,6 +7,7 @@ firewall, and somebody or something changed it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
@@ -22,6 +23,8 @@ from safebox.firewall.store.verify import VerifyReport, verify
 
 _LOG = logging.getLogger(__name__)
 
+FIRST_SECONDS: Final = 2.0
+"""A hundred thousand records. Until more are verified, agents are told to ask again."""
 SHORTEST_SECONDS: Final = 5.0
 LONGEST_SECONDS: Final = 300.0
 SHARE: Final = 50
@@ -46,6 +49,7 @@ class Inspector:
         self._store = store
         self._metrics = metrics
         self._told = 0
+        self._looked = asyncio.Event()
         self._believe("it has not been verified since the start")
 
     async def work(self) -> None:
@@ -54,6 +58,12 @@ class Inspector:
             started = time.monotonic()
             await self.look()
             await asyncio.sleep(min(LONGEST_SECONDS, max(SHORTEST_SECONDS, SHARE * (time.monotonic() - started))))
+
+    async def looked(self) -> None:
+        """Wait for the first verification, but not long: a large ledger is not to keep runs from their owner."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._looked.wait()
 
     async def look(self) -> None:
         """Verify once; what seems wrong is looked at a second time before it counts."""
@@ -68,6 +78,7 @@ class Inspector:
         if fault is not None and fault != self._ledger.fault:
             _LOG.error("the ledger does not verify, so nothing is allowed: %s; run safebox audit verify", fault)
         self._believe(fault)
+        self._looked.set()
 
     def _believe(self, fault: str | None) -> None:
         self._ledger.fault = fault

@@ -1,0 +1,79 @@
+"""A ledger that does not verify: agents get no yes, their no is recorded, the owner may bring the money home."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.money import Amount
+from safebox.firewall.core.record import PolicyActivated, encode_event
+from safebox.firewall.core.reply import Status
+from safebox.firewall.core.tools import Caller
+from safebox.firewall.inspector import Inspector
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.metrics import Metrics
+from safebox.firewall.store.notary import Notary
+from safebox.firewall.store.sqlite import SqliteStore
+from tests.twins import PAYEE, Rig
+
+PAY = Call(run="run_1", tool="wallet.transfer", arguments={"to": PAYEE, "amount": "1 wei"})
+SWEEP = Call(run="run_1", tool="wallet.sweep", arguments={"to": PAYEE, "amount": Amount(1, "ETH")}, caller=Caller.OWNER)
+
+
+async def test_agents_get_no_yes_and_their_no_is_recorded() -> None:
+    rig = Rig()
+    rig.ledger.fault = "record 3 is not the one that was written"
+    reply = await rig.pipeline.handle(PAY)
+    assert (reply.status, reply.code) == (Status.UNAVAILABLE, "firewall.ledger_unavailable")
+    assert rig.effects == 0
+    assert rig.metric("safebox_ledger_failures_total", cause="corrupt") == 1
+    rig.engine.deny()
+    assert (await rig.pipeline.handle(PAY)).status is Status.DENIED
+
+
+async def test_the_owner_may_bring_the_money_home() -> None:
+    rig = Rig()
+    rig.ledger.fault = "record 3 is not the one that was written"
+    assert (await rig.pipeline.handle(SWEEP)).status is Status.DONE
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite3"
+
+
+async def test_what_is_not_known_to_be_whole_is_neither_believed_nor_signed(path: Path, tmp_path: Path) -> None:
+    notary = Notary.open(tmp_path / "keystore")
+    store = SqliteStore(path, notary=notary, signing=False)
+    ledger = Ledger(store)
+    inspector = Inspector(path, notary.verifier, ledger, store, Metrics())
+    assert ledger.fault == "it has not been verified since the start"
+    assert not store.signing
+    await ledger.note(PolicyActivated(at_ns=1, bundle="a"))
+    await inspector.look()
+    assert ledger.fault is None
+    assert store.signing
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE events SET body = ?", (encode_event(PolicyActivated(at_ns=1, bundle="b")),))
+        db.commit()
+    await inspector.look()
+    assert ledger.fault == "record 1 is not the one that was written"
+    assert not store.signing
+    store.close()
+
+
+async def test_a_ledger_that_is_gone_is_not_believed(path: Path, tmp_path: Path) -> None:
+    notary, metrics = Notary.open(tmp_path / "keystore"), Metrics()
+    store = SqliteStore(path, notary=notary)
+    ledger = Ledger(store)
+    inspector = Inspector(path, notary.verifier, ledger, store, metrics)
+    os.rename(path, tmp_path / "away")
+    await inspector.look()
+    assert "there is no ledger" in str(ledger.fault)
+    assert metrics.registry.get_sample_value("safebox_ledger_verified") == 0
+    store.close()
