@@ -252,7 +252,7 @@ async def test_a_paused_run_hears_it_on_every_gateway_and_the_other_one_goes_on(
         status, wait, told = await ask(session, url, body)
         assert (status, wait) == (503, "10"), url
         assert b"firewall.run_paused" in msgspec.json.encode(told), url
-    for gateway, path in ((0, "/v1/tools"), (1, "/v1/models")):
+    for gateway, path in ((0, "/v1/tools"), (0, "/v1/decisions/dec_1"), (1, "/v1/models")):
         async with session.get(served.url("run_1", gateway) + path) as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "10")
     assert (await ask(session, served.url("run_2") + "/v1/tools/email.list"))[0] == 200

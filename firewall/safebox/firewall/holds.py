@@ -63,10 +63,11 @@ class Holds:
 
         Raises:
             CallerError: if the run has no such one.
-            RunNotLive: if there is no such run.
+            MayNotAct: if there is no such run, or it may not ask now.
             LedgerUnavailable: if it can't be recorded that the outcome was told.
         """
         found = self._runs.find(run)
+        found.check_live(Caller.AGENT)
         hold = found.book.holds.all.get(decision)
         if hold is None:
             raise CallerError("no decision of this name was held", code="request.unknown_decision")

@@ -110,7 +110,7 @@ class Pipeline:
         return await self._act(run, TOOLS[action.tool], action, None)
 
     async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
-        with self._places.place(action.run if action.caller is Caller.AGENT else None) as place:
+        with self._places.place(run.book.root if action.caller is Caller.AGENT else None) as place:
             async with run.turn(tool.connector):
                 if (standing := await self._holds.standing(run, action)) is not None:
                     return standing

@@ -8,7 +8,8 @@ Rule 1: a run alone has as many places as its gateway lets in: there is nobody t
 Rule 2: while others ask, too, there are few places. Each run may have an equal share, at least one, and what the
         others leave, but for one that is kept free for each of them.
 Rule 3: within a run, first come, first served.
-Rule 4: what the firewall does for the owner needs no place.
+Rule 4: a run and those that descend from it count as one.
+Rule 5: what the firewall does for the owner needs no place.
 """
 
 from __future__ import annotations
