@@ -14,6 +14,13 @@ HEADINGS: dict[str, dict[str, str]] = {
         "freeze": "Let a run's wallet pay nobody for a while",
         "thaw": "Let a frozen wallet pay again",
     },
+    "People": {
+        "approvals list": "List what waits for people",
+        "approvals show": "Show all there is to know about one of them",
+        "approvals approve": "Say yes to exactly that",
+        "approvals deny": "Say no to it, for the rest of its run",
+        "approvals keygen": "Make an approver's key",
+    },
     "Policy": {
         "policy check": "Find what is wrong with policies before they come into force",
         "policy test": "Run the tests of policies",
@@ -36,6 +43,7 @@ HEADINGS: dict[str, dict[str, str]] = {
 
 GROUPS = {
     "mandate": "What a run may do",
+    "approvals": "What people decide",
     "policy": "The rules that judge",
     "audit": "The record of every decision",
     "image": "What agents run in",

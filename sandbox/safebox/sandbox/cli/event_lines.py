@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from safebox.sandbox.cli.words import clean, fields, outcome, short_address, summary
 
-MARKS: Final = {"allow": "✔", "deny": "✘", "hold": "⏸", "failed": "!", "unknown": "?"}
+MARKS: Final = {"allow": "✔", "deny": "✘", "hold": "⏸", "yes": "✔", "no": "✘", "failed": "!", "unknown": "?"}
 COLOURS: Final = {
     "allow": "32",
     "deny": "1;31",
@@ -18,6 +18,8 @@ COLOURS: Final = {
     "done": "2",
     "failed": "31",
     "unknown": "33",
+    "yes": "32",
+    "no": "1;31",
 }
 """SGR numbers by verdict and outcome."""
 _INDENT: Final = 21
@@ -85,8 +87,15 @@ def _parts(event: Mapping[str, Any], *, full: bool) -> Parts:
 
 def _decided(event: Mapping[str, Any], full: bool) -> Parts:
     answer = fields(event.get("answer"))
-    text = summary(event, full=full) + _by_owner(event)
+    text = summary(event, full=full) + _by_owner(event) + _of_hold(event, answer)
     return str(answer.get("verdict", "?")), clean(event.get("tool", "")), text, _why(answer)
+
+
+def _of_hold(event: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """What a held decision is called, where people have to name it, and which one another comes of."""
+    if answer.get("verdict") == "hold":
+        return f" (waits as {clean(event.get('decision', '?'))})"
+    return f" (held before as {clean(event['hold'])})" if event.get("hold") else ""
 
 
 def _by_owner(event: Mapping[str, Any]) -> str:
@@ -115,6 +124,26 @@ def _stalled(event: Mapping[str, Any], full: bool) -> Parts:
     return "stall", clean(event.get("tool", "")), f"{text}, {clean(event.get('digest', ''))}" if full else text, ()
 
 
+def _voted(event: Mapping[str, Any], full: bool) -> Parts:
+    said = "yes" if event.get("verdict") == "approve" else "no"
+    key = f" with key {clean(event.get('key', ''))}" if full else ""
+    return said, "approval", f"{clean(event.get('approver', '?'))} to {clean(event.get('hold', '?'))}{key}", ()
+
+
+def _hold_closed(event: Mapping[str, Any], full: bool) -> Parts:
+    return (
+        "over",
+        "approval",
+        f"{clean(event.get('hold', '?'))}: {clean(event.get('reason', '')).replace('_', ' ')}",
+        (),
+    )
+
+
+def _asked_again(event: Mapping[str, Any], full: bool) -> Parts:
+    text = "and was told what became of it" if event.get("told") else "while it waits"
+    return "again", "approval", f"the agent asked for {clean(event.get('hold', '?'))} {text}", ()
+
+
 _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "decided": _decided,
     "settled": _settled,
@@ -129,6 +158,9 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "policy": _policy,
     "policy_activated": _policy,
     "stalled": _stalled,
+    "voted": _voted,
+    "hold_closed": _hold_closed,
+    "asked_again": _asked_again,
 }
 """How each event is told; `stop` and `policy` are told live only, the others are in the ledger, too."""
 
