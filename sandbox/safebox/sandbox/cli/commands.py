@@ -4,7 +4,7 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Agents": {
         "demo": "Watch agents meet the firewall, on stand-ins for the world",
         "init": "Write a commented mandate to start from",
-        "mandate check": "Say what a mandate grants, or everything that is wrong with it",
+        "mandate check": "Say what a mandate grants, or all that is wrong with it",
         "run": "Run an agent in a sandbox, and show all it does",
         "ps": "List the runs",
         "logs": "Show what a run's agent printed",
@@ -22,7 +22,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "approvals keygen": "Make an approver's key",
     },
     "Policy": {
-        "policy check": "Find what is wrong with policies before they come into force",
+        "policy check": "Find what is wrong with policies before they are in force",
         "policy test": "Run the tests of policies",
     },
     "Record": {

@@ -30,9 +30,10 @@ def help_page(*, colour: bool) -> str:
     def row(word: str, text: str, width: int) -> str:
         return f"  {cyan}{word.ljust(width)}{end}  {text}\n"
 
+    width = max(len(command) for commands in HEADINGS.values() for command in commands)
     page = f"{ABOUT}\n\n{heading('Usage')}  safebox COMMAND [OPTIONS] [ARGUMENTS]\n"
     for name, commands in HEADINGS.items():
-        page += "\n" + heading(name) + "".join(row(command, line, 13) for command, line in commands.items())
+        page += "\n" + heading(name) + "".join(row(command, line, width) for command, line in commands.items())
     page += "\n" + heading("Options") + "".join(row(option, line, 20) for option, line in OPTIONS.items())
     statuses = "".join(row(f"{status:>3}", line, 3) for status, line in EXIT_STATUSES.items())
     page += "\n" + heading("Exit status") + statuses + "  `safebox run` ends with the agent's own status.\n"
