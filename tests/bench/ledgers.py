@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import secrets
@@ -60,6 +61,8 @@ async def _templates() -> list[list[bytes]]:
             await rig.store.append([])
             found.append(list(rig.store.read())[before:])
         rig.store.close()
+        del rig
+        gc.collect()  # a policy engine ends only in the thread that made it, and garbage in whichever runs
     return found
 
 

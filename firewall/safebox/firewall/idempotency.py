@@ -20,11 +20,13 @@ async def once(run: Run, action: Action, act: Act, again: Again) -> Reply:
     """Answer an action by `act`, or by `again` from what was decided before under its key; one `act` at a time.
 
     Raises:
-        CallerError: if the key was used for another request.
+        CallerError: if the key was used for another request, or so long ago that its answer is no longer at hand.
     """
     if action.key is None:
         return await act()
     earlier, running = run.book.keys.get(action.key), run.running.get(action.key)
+    if running is None and earlier is None and action.key in run.book.used:
+        raise CallerError("this key was used long ago, and is not used again", code="request.idempotency_conflict")
     digest = running[0] if running is not None else earlier.digest if earlier is not None else action.digest
     if digest != action.digest:
         raise CallerError("this key was used for another request", code="request.idempotency_conflict")

@@ -87,11 +87,11 @@ class Ledger:
         self._folded = 0
         self._owed: list[Settled] = []
         self.books = Books()
-        self._fold(store.read())
+        for _ in self._folds(store.read()):
+            pass  # kept in the books, as far as they need it
         store.merge = self._merge
 
-    def _fold(self, records: Iterable[bytes]) -> list[LedgerEvent]:
-        events: list[LedgerEvent] = []
+    def _folds(self, records: Iterable[bytes]) -> Iterator[LedgerEvent]:
         for record in records:
             self._folded += 1
             try:
@@ -100,15 +100,14 @@ class Ledger:
             except (ValueError, TypeError, KeyError) as error:  # msgspec's errors are ValueErrors
                 remedy = "run safebox audit verify; the ledger is changed or damaged"
                 raise LedgerUnavailable(f"record {self._folded} can't be understood: {error}", remedy=remedy) from error
-            events.append(event)
-        return events
+            yield event
 
     def _merge(self, records: Sequence[bytes]) -> None:
         """Fold what another firewall wrote. Half of it is worse than nothing: after a failure there is no ledger."""
         if self._broken is not None:
             raise self._broken
         try:
-            events = self._fold(records)
+            events = list(self._folds(records))
         except LedgerUnavailable as error:
             self._broken = error
             raise

@@ -3,7 +3,7 @@
 Rule 1: what is committed never exceeds what was granted, on any line of the tree (`fits` before `apply`).
 Rule 2: only an allow reserves; a deny or a hold burns nothing.
 Rule 3: an outcome that is unknown keeps its reservation.
-Rule 4: an idempotency key names one action digest for ever.
+Rule 4: an idempotency key names one action digest for ever; an old one's answer is in the ledger, no longer at hand.
 Rule 5: what is earned adds to no line; it waits for its sweep.
 """
 
@@ -15,7 +15,9 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.accounts import Line
+from safebox.firewall.core.decision import Verdict
 from safebox.firewall.core.holds import RunHolds
+from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.mandate import Mandate, decode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import (
@@ -42,6 +44,8 @@ from safebox.firewall.core.windows import MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
 """The window of `facts.rates.denied_10m`."""
+KEYS_KEPT: Final = 512
+"""Keys of a run whose answer is at hand: more than it can have under way and queued at once, several times over."""
 _NULL: Final = msgspec.Raw(b"null")
 """What a key need not remember."""
 
@@ -81,6 +85,7 @@ class RunBook:
         "started",
         "swept",
         "unknown",
+        "used",
     )
 
     def __init__(self, started: RunStarted, parent: RunBook | None = None) -> None:
@@ -101,6 +106,7 @@ class RunBook:
         self.open: dict[str, Decided] = {}
         self.unknown: set[str] = set()
         self.keys: dict[str, Decided] = {}
+        self.used = UsedKeys()
         self.settled: dict[str, Settled] = {}
         self.rates: dict[str, Rates] = {}
         self.denied = Window(DENIALS_WINDOW)
@@ -197,9 +203,28 @@ class RunBook:
                 if event.key is not None:
                     self.keys.setdefault(event.key, hold.decided)
 
+    def bind(self, key: str, decided: Decided) -> None:
+        """Let a key stand for a decision. Of the oldest one it is then only known that it was used."""
+        self.keys[key] = decided
+        for _ in range(2):  # so that those that stay on don't make it grow
+            if len(self.keys) > KEYS_KEPT:
+                self._leave(next(iter(self.keys)))
+
+    def _leave(self, key: str) -> None:
+        """Forget the answer under a key, unless it will be asked for: then its turn comes again."""
+        decided = self.keys.pop(key)
+        if decided.action_id in self.open or decided.answer.verdict is Verdict.HOLD:
+            self.keys[key] = decided
+        else:
+            self.used.add(key)
+            self.settled.pop(decided.action_id, None)
+
     def end(self, event: RunEnded) -> None:
-        """Give what is free back to the parent."""
+        """Give what is free back to the parent; nobody is answered any more."""
         self.ended = event
+        self.keys.clear()
+        self.settled.clear()
+        self.used = UsedKeys()
         self.holds.stop("run_ended")
         for line in self.lines.values():
             line.close()
@@ -255,7 +280,7 @@ class Books:
     def _decided(self, event: Decided) -> None:
         book = self.runs[event.run]
         if event.key is not None:
-            book.keys[event.key] = msgspec.structs.replace(event, plan={}, action=_NULL, facts=_NULL)
+            book.bind(event.key, msgspec.structs.replace(event, plan={}, action=_NULL, facts=_NULL))
         book.holds.decide(event)
         if not event.allowed:
             if event.denied:
@@ -273,7 +298,7 @@ class Books:
         if decided is None:
             self.effects_without_allow += 1
             return
-        if decided.key is not None:
+        if decided.key in book.keys:
             book.settled[event.action_id] = event
         if event.status == "unknown":
             book.unknown.add(event.action_id)
