@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
+from safebox.firewall.engines.validate import Checked, check
 from safebox.firewall.errors import PolicyUnavailable
 from tests.unit.policy import cases
 
@@ -179,3 +180,31 @@ async def test_a_watch_that_ended_is_said_not_hidden(make: Make, tmp_path: Path)
     await watched.until(lambda: watched.engine.failing is not None)
     assert "no longer followed" in watched.engine.health().detail
     assert await watched.verdict() == "allow"
+
+
+async def test_a_check_that_began_before_counts_for_no_other_bundle_than_the_one_it_looked_at(tmp_path: Path) -> None:
+    pack = cases.copy_pack(tmp_path)
+    good = check([pack])
+    assert good.problem is None
+    (pack / "safebox/loop.rego").write_text("package safebox.loop\n\na if b\n\nb if a\n")
+    engine = ReloadingEngine([pack], checked=lambda: good)
+    await engine.start()
+    assert not engine.health().ready
+    await engine.stop()
+
+
+async def test_a_check_that_began_before_is_believed_once_and_what_it_could_not_do_is_done(tmp_path: Path) -> None:
+    pack = cases.copy_pack(tmp_path)
+    found = Checked(check([pack]).bundle, "it is too slow")
+    refused = ReloadingEngine([pack], checked=lambda: found)
+    await refused.start()
+    assert refused.failing == "it is too slow"
+    await refused.stop()
+
+    def gone() -> Checked:
+        raise PolicyUnavailable("the folder was empty then", kind="missing")
+
+    again = ReloadingEngine([pack], checked=gone)
+    await again.start()
+    assert again.health().ready
+    await again.stop()

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import PolicyActivated, Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
+from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
 from safebox.firewall.farsides import watch_far_sides
 from safebox.firewall.gateways.limits import DRAIN_SECONDS
@@ -29,8 +30,7 @@ from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
 from safebox.firewall.inspector import Inspector
-from safebox.firewall.keyfile import FOLDER
-from safebox.firewall.keyfile import owner_key as _owner_key
+from safebox.firewall.keyfile import FOLDER, owner_key
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
@@ -57,6 +57,16 @@ REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
 
+class Begun(NamedTuple):
+    """What may be under way before a firewall starts: each gives its result when asked, and raises as it would itself.
+
+    `owner_key` opens the owner's key; `checked` is the check of the policies in force at the start.
+    """
+
+    owner_key: Callable[[], bytes]
+    checked: Callable[[], Checked] | None
+
+
 class Firewall:
     """One firewall over one state folder. `start` it, wait for `ended`, `close` it.
 
@@ -64,7 +74,7 @@ class Firewall:
         settings: how it is set up.
         provider: where bought compute runs.
         chain_id: the only chain signed for.
-        owner_key: gives the owner's private key; opening it is slow, and whoever loads this may have begun before.
+        begun: what whoever loads this may have begun before, because it takes its time.
     """
 
     def __init__(
@@ -73,10 +83,10 @@ class Firewall:
         provider: ComputeProvider,
         chain_id: int,
         *,
-        owner_key: Callable[[], bytes] | None = None,
+        begun: Begun | None = None,
     ) -> None:
         self._settings = settings
-        self._owner_key = owner_key or partial(_owner_key, settings.home)
+        self._begun = begun or Begun(partial(owner_key, settings.home), None)
         self._provider = provider
         self._chain_id = chain_id
         self._tasks: list[asyncio.Task[None]] = []
@@ -95,7 +105,7 @@ class Firewall:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
         self._watchdog = Watchdog(home)
-        key = asyncio.get_running_loop().run_in_executor(None, self._owner_key)
+        key = asyncio.get_running_loop().run_in_executor(None, self._begun.owner_key)
         notary = Notary.open(home / FOLDER)
         self._verifier = notary.verifier
         second = self._settings.checkpoint_to
@@ -108,7 +118,10 @@ class Firewall:
         self._tasks = [asyncio.create_task(inspector.work())]
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.engine = ReloadingEngine(
-            self._settings.policies, observe=self._reloaded, deadline=self._watchdog.evaluation
+            self._settings.policies,
+            observe=self._reloaded,
+            deadline=self._watchdog.evaluation,
+            checked=self._begun.checked,
         )
         (keystore, self._world), _ = await asyncio.gather(self._open_world(key), self.engine.start())
         self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)

@@ -20,7 +20,7 @@ import msgspec
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.engines.bundle import Bundle, load_bundle, policy_files
 from safebox.firewall.engines.embedded import EmbeddedEngine
-from safebox.firewall.engines.validate import validate
+from safebox.firewall.engines.validate import Checked, validate
 from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.ports import EngineHealth
 
@@ -51,6 +51,7 @@ class ReloadingEngine:
         folders: of the policies.
         observe: is told of each attempt to bring a bundle into force.
         deadline: the context of each evaluation; ends the process if that doesn't come back.
+        checked: gives what a check that began earlier found; it counts for the very bundle it looked at, once.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class ReloadingEngine:
         *,
         observe: Callable[[Reload], None] = lambda reload: None,
         deadline: AbstractContextManager[None] | None = None,
+        checked: Callable[[], Checked] | None = None,
     ) -> None:
         self._folders = tuple(folders)
+        self._checked = checked
         self._deadline = deadline
         self._observe = observe
         self._engine: EmbeddedEngine | None = None
@@ -129,11 +132,21 @@ class ReloadingEngine:
         else:
             if bundle.digest == self.bundle:
                 self._settle("unchanged")
-            elif problem := await asyncio.to_thread(validate, bundle):
+            elif problem := await asyncio.to_thread(self._problem, bundle):
                 self._refuse(problem)
             else:
                 self._activate(bundle)
         self._seen = before
+
+    def _problem(self, bundle: Bundle) -> str | None:
+        """What keeps a bundle from coming into force, as it was found out before or is found out now."""
+        checked, self._checked = self._checked, None
+        if checked is not None:
+            with contextlib.suppress(PolicyUnavailable, OSError):
+                found = checked()
+                if found.bundle == bundle:
+                    return found.problem
+        return validate(bundle)
 
     def _activate(self, bundle: Bundle) -> None:
         try:

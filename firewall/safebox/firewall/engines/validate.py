@@ -13,11 +13,13 @@ import resource
 import signal
 import subprocess
 import sys
-from typing import Final
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 
-from safebox.firewall.engines.bundle import BUNDLE_BYTES_MAX, Bundle, decode_bundle
+from safebox.firewall.engines.bundle import BUNDLE_BYTES_MAX, Bundle, decode_bundle, load_bundle
 from safebox.firewall.errors import PolicyUnavailable
 
 SECONDS_MAX: Final = 10
@@ -33,6 +35,23 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     digest: str
     problem: str | None
+
+
+class Checked(NamedTuple):
+    """A bundle as it was looked at, and what keeps it from coming into force (nothing: it may)."""
+
+    bundle: Bundle
+    problem: str | None
+
+
+def check(folders: Sequence[Path]) -> Checked:
+    """Load the bundle in these folders and validate it.
+
+    Raises:
+        PolicyUnavailable: if there is none to load.
+    """
+    bundle = load_bundle(folders)
+    return Checked(bundle, validate(bundle))
 
 
 def validate(bundle: Bundle) -> str | None:

@@ -94,16 +94,19 @@ def _raise_descriptors() -> None:
 
 
 async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | None) -> None:
-    from safebox.firewall.keyfile import owner_key
+    from safebox.firewall.engines.validate import check
 
     settings = setup.settings(until_idle=until_idle)
-    key = Aside(partial(owner_key, settings.home))  # slow on purpose: the rest is loaded meanwhile
+    checked = Aside(partial(check, settings.policies))  # a process of its own: the rest is loaded meanwhile
+    from safebox.firewall.keyfile import owner_key
+
+    key = Aside(partial(owner_key, settings.home))  # slow on purpose
     found = Aside(partial(_engine, setup.engine))
-    from safebox.firewall.daemon import Firewall
+    from safebox.firewall.daemon import Begun, Firewall
     from safebox.sandbox.provider import LocalCompute
 
     engine = found.result()
-    firewall = Firewall(settings, LocalCompute(engine), setup.chain(), owner_key=key.result)
+    firewall = Firewall(settings, LocalCompute(engine), setup.chain(), begun=Begun(key.result, checked.result))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, firewall.ended.set)
