@@ -114,6 +114,24 @@ async def test_no_run_can_name_another_runs_instance(compute: ComputeConnector) 
                 await run_it(compute, action(tool, {"instance": name}), view(run=RUN))
 
 
+@pytest.mark.parametrize("asks", ["the stop that settled it, after a crash", "another stop"])
+async def test_a_container_that_a_crash_left_settled_is_removed_by_whoever_asks_again(
+    tmp_path: Path, asks: str
+) -> None:
+    provider = Broken("discard")
+    connector, stop = _on(provider, tmp_path), action("compute.stop", {"instance": "act_01"}, identity="act_02")
+    await run_it(connector, _start("true"), view())
+    plan, settled = await run_it(connector, stop, view())
+    assert provider.started == {"run_01.act_01"}
+    provider.failing.clear()
+    if asks == "another stop":
+        another = action("compute.stop", {"instance": "act_01"}, identity="act_03")
+        assert (await run_it(connector, another, view()))[1].refunds == ()
+    else:
+        assert await connector.reconcile(stop, view(), plan) == settled
+    assert provider.started == set()
+
+
 async def test_after_a_crash_a_start_is_found_and_no_second_one_is_made(compute: ComputeConnector) -> None:
     asked = _start("sleep", "100")
     plan, started = await run_it(compute, asked, view(run=RUN))

@@ -148,6 +148,7 @@ class ComputeConnector:
             return await self._found(lease)
         lease = self._lease(run, action.args.instance)
         if lease.settled_by == action.id:
+            await self._clear(lease)
             return _settlement(lease)
         if action.tool == "compute.stop":
             return await self.release(run, lease.instance, by=action.id)
@@ -161,6 +162,7 @@ class ComputeConnector:
         """
         lease = self._lease(run, instance)
         if lease.settled_by is not None:
+            await self._clear(lease)
             return _settlement(lease, by=by)
         try:
             found = await asyncio.to_thread(self._provider.find, lease.reference)
@@ -273,6 +275,13 @@ class ComputeConnector:
             with contextlib.suppress(*_UNAVAILABLE):  # what stays is removed by the provider itself in time
                 await asyncio.to_thread(self._provider.discard, found)
         return settled
+
+    async def _clear(self, lease: Lease) -> None:
+        """Have the container of a settled lease removed, where a crash came between the two."""
+        with contextlib.suppress(*_UNAVAILABLE):  # what stays is removed by the provider itself in time
+            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            if found is not None:
+                await asyncio.to_thread(self._provider.discard, found)
 
     async def _running(self, run: RunView) -> int:
         """Open leases whose containers run, or can't be shown not to."""
