@@ -16,7 +16,7 @@ from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, LedgerUnavailable
 from safebox.firewall.evidence import Evidence
-from safebox.firewall.recovery import recover, view_of
+from safebox.firewall.recovery import action_of, recover, view_of
 from safebox.firewall.runs import Run
 from safebox.firewall.stops import Stops
 from tests.adversarial.test_nothing_acts_without_a_durable_allow import pay
@@ -106,6 +106,24 @@ async def test_what_had_begun_is_finished_and_settled(name: str) -> None:
     go.set()
     assert (await calling).status is Status.DONE
     assert (rig.effects, remaining(rig), rig.ledger.unsettled()) == (1, 6 * ETH, [])
+
+
+@pytest.mark.parametrize("name", ["kill", "pause", "freeze"])
+async def test_what_is_only_being_prepared_ends_at_the_connectors_last_look(name: str) -> None:
+    """A payment's nonce and fee are asked for before it is signed; a stop meanwhile is in time."""
+    rig, go = Rig(), asyncio.Event()
+
+    async def prepare() -> None:
+        await go.wait()
+        rig.run.view.last_look(action_of(rig.ledger.unsettled()[0]))
+
+    rig.connectors["chain"].on_perform = prepare
+    calling = asyncio.create_task(rig.pipeline.handle(pay()))
+    await settle_down()
+    await order(rig, name)
+    go.set()
+    assert (await calling).status is Status.FAILED
+    assert (rig.effects, remaining(rig), rig.ledger.unsettled()) == (0, 7 * ETH, [])
 
 
 @pytest.mark.parametrize("name", ["kill", "pause", "freeze"])

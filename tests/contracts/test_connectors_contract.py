@@ -21,6 +21,7 @@ from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, SandboxError
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import Connector, Outcome, RunView
+from safebox.firewall.standing import RunNotLive
 from safebox.firewall.standins.child import Name, StandIn
 from safebox.sandbox.image import BASE_IMAGE
 from safebox.sandbox.provider import LocalCompute
@@ -181,6 +182,20 @@ async def _tried(connector: Connector, asked: Action) -> tuple[FirewallError | N
         return None, (await run_it(connector, asked, RUN))[1]
     except FirewallError as error:
         return error, None
+
+
+async def test_it_looks_once_more_before_what_cannot_be_taken_back_and_then_does_nothing(case: Case) -> None:
+    def stop(asked: Action) -> None:
+        raise RunNotLive(f"{asked.tool} is stopped")
+
+    stopped = msgspec.structs.replace(RUN, last_look=stop)
+    for asked in case.asked:
+        if not TOOLS[asked.tool].reads_only:
+            before = await case.connector.quote(asked, RUN)
+            with pytest.raises(RunNotLive, match=asked.tool):
+                await case.connector.perform(asked, stopped, before.plan, None)
+            assert await case.connector.quote(asked, RUN) == before
+            assert (await run_it(case.connector, asked, RUN))[1].status == "done"
 
 
 async def test_a_plan_that_is_none_is_refused_before_anything_is_done(case: Case) -> None:

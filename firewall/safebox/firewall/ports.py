@@ -62,8 +62,16 @@ class Watch(Protocol):
         ...
 
 
+def _nobody_stops(_: Action) -> None:
+    pass
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """What connectors may know of a run."""
+    """What connectors may know of a run.
+
+    `last_look(action)` is called right before what can't be taken back; it raises `FirewallError` if the run was
+    stopped since its effect began to be prepared.
+    """
 
     id: str
     agent: str
@@ -71,6 +79,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None
     folder: str | None
     inbox: str | None = None
+    last_look: Callable[[Action], None] = _nobody_stops
 
 
 __all__ = [
@@ -106,10 +115,11 @@ class Connector(Protocol):
         ...
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
-        """Do it, once.
+        """Do it, once; between `run.last_look` and the effect, wait for nothing.
 
         Raises:
             EffectError: it certainly wasn't done, or (`unknown=True`) it may have been.
+            FirewallError: what `run.last_look` raised; nothing was done.
         """
         ...
 

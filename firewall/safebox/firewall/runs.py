@@ -8,8 +8,10 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from safebox.firewall.core.action import Action
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.reply import Reply
+from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ports import RunView
 from safebox.firewall.standing import RunNotLive, Standing
@@ -31,12 +33,15 @@ class Run(Standing):
 
     def __init__(self, view: RunView, book: RunBook, evidence: Evidence) -> None:
         super().__init__(book)
-        self.view = view
+        self.view = msgspec.structs.replace(view, last_look=self._last_look)
         self.evidence = evidence
         self.policy_view = book.started.run_view
         self.policy_mandate = book.started.mandate
         self.turns: dict[str, asyncio.Lock] = {}
         self.running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
+
+    def _last_look(self, action: Action) -> None:
+        self.check_effect(TOOLS[action.tool], action.caller)
 
     def turn(self, connector: str) -> asyncio.Lock:
         """The lock that orders decisions on one connector's budget."""

@@ -89,6 +89,7 @@ class ChainConnector:
         payment = self._planned(action, run, plan)
         async with self._locks[payment.sender]:
             await self._preflight(payment)
+            run.last_look(action)
             return await self._broadcaster.send(payment, sign(payment, self._keystore))
 
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:

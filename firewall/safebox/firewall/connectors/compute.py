@@ -18,7 +18,7 @@ from safebox.firewall.connectors.prices import SECONDS_PER_MINUTE, ImagePrice, c
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Instance, StartCompute
 from safebox.firewall.core.money import Amount, encode_amount
-from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, SandboxError
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, SandboxError
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
 OUTPUT_CHARACTERS_MAX = 64 * 1024
@@ -207,6 +207,11 @@ class ComputeConnector:
         if await asyncio.to_thread(self._digest, args.image) != plan["digest"]:
             raise EffectError("the image is not the one that was decided")
         await asyncio.to_thread(self._leases.put, lease)
+        try:
+            run.last_look(action)
+        except FirewallError:
+            self._leases.remove(lease)
+            raise
         try:
             await asyncio.to_thread(self._launch, lease, args)
         except _UNAVAILABLE as error:

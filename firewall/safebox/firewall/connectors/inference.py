@@ -78,6 +78,7 @@ class InferenceConnector:
         headers = {"Content-Type": "application/json"} | self._authorization()
         body = wire.encode(chat, stream=stream)
         url = f"{self._url}/chat/completions"
+        run.last_look(action)
         try:
             async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
                 if response.status != 200:  # noqa: PLR2004

@@ -106,7 +106,7 @@ class MailConnector:
                 content = await asyncio.to_thread(build_message, action, action.args, sender)
                 if _digest(content) != plan.get("digest"):
                     raise EffectError("the mail is not the one that was decided")
-                return await self._send(action, action.args, sender, content)
+                return await self._send(action, action.args, run, sender, content)
             case ReadEmail(id=identity):
                 return Outcome(status="done", result=await asyncio.to_thread(self._folder(run).read, identity))
             case _:
@@ -157,12 +157,13 @@ class MailConnector:
             password=relay.password,
         )
 
-    async def _send(self, action: Action, args: SendEmail, sender: str, content: bytes) -> Outcome:
+    async def _send(self, action: Action, args: SendEmail, run: RunView, sender: str, content: bytes) -> Outcome:
         client = self._client()
         try:
             refusals = await self._prepare(client, args, sender, len(content))
             if refusals:
                 return Outcome(status="failed", detail="the relay refused " + "; ".join(refusals) + "; nobody got it")
+            run.last_look(action)
             return await self._content(client, action, sender, content)
         finally:
             client.close()
