@@ -17,6 +17,7 @@ from safebox.firewall.core.decision import Answer, Reason, Verdict, refusal
 from safebox.firewall.core.holds import SECOND, Hold
 from safebox.firewall.core.record import Decided, Settled
 from safebox.firewall.core.reply import Reply
+from safebox.firewall.metrics import Metrics
 from safebox.firewall.roster import FILE_NAME, Roster
 from tests.twins import PAYEE, Rig, ScriptedEngine
 
@@ -101,12 +102,19 @@ class Waiting(Rig):
         terms: dict[str, Any] = TWO_OWNERS,
         *,
         before: Waiting | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         engine = AskingEngine(terms)
         if before is None:
-            super().__init__(engine=engine)
+            super().__init__(engine=engine, metrics=metrics)
         else:  # the world outlives a firewall
-            super().__init__(before.store, clock=before.clock, engine=engine, connectors=before.connectors)
+            super().__init__(
+                before.store,
+                clock=before.clock,
+                engine=engine,
+                connectors=before.connectors,
+                metrics=before.metrics,
+            )
         self.engine = engine
         self.folder = folder
         self.ready = True

@@ -37,7 +37,13 @@ async def test_a_hold_is_told_with_all_that_is_signed(tmp_path: Path, capsys: py
     found = rig.desk.shown(str(held.decision_id))
     tell(found)
     out = capsys.readouterr().out
-    for fact in ("pay 1 ETH → acme", "1 ETH of wallet; 7 ETH were left", "1 of 2 owners", "alice, bob, carol", "yes, alice at"):
+    for fact in (
+        "pay 1 ETH → acme",
+        "1 ETH of wallet; 7 ETH were left",
+        "1 of 2 owners",
+        "alice, bob, carol",
+        "yes, alice at",
+    ):
         assert fact in out
     for name in ("hold", "run", "digest", "bundle"):
         assert found[name] in out

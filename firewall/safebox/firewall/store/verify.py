@@ -27,7 +27,8 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
 
     `head` is the last hash and `root` the tree's (hex); `at` is the first record that is wrong. `signed_to` is None
     without a key; `complete` and `consistent` are None without a checkpoint from elsewhere, and `consistent` also if
-    none of the records it names can be compared. `effects_without_allow` counts outcomes that no allow precedes.
+    none of the records it names can be compared. `effects_without_allow` counts outcomes that no allow precedes,
+    `votes_unsigned` answers of people without a good signature, `allows_unapproved` allows whose hold had not passed.
     """
 
     intact: bool
@@ -41,13 +42,16 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool | None = None
     consistent: bool | None = None
     effects_without_allow: int = 0
+    votes_unsigned: int = 0
+    allows_unapproved: int = 0
 
     @property
     def sound(self) -> bool:
         """Whether nothing that was asked had a bad answer."""
         bad = (self.problem, self.signature_problem)
         asked = (self.intact, self.complete is not False, self.consistent is not False)
-        return all(asked) and not any(bad) and not self.effects_without_allow
+        undue = self.effects_without_allow + self.votes_unsigned + self.allows_unapproved
+        return all(asked) and not any(bad) and not undue
 
 
 def verify(
@@ -87,6 +91,8 @@ def verify(
         complete=complete,
         consistent=consistent,
         effects_without_allow=walk.effects.without_allow,
+        votes_unsigned=walk.approved.unsigned,
+        allows_unapproved=walk.approved.unearned,
     )
 
 

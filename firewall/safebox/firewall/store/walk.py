@@ -15,6 +15,7 @@ from safebox.firewall.core.checkpoint import Checkpoint, Verifier, read
 from safebox.firewall.core.merkle import LEAF, Tree
 from safebox.firewall.core.record import GENESIS, Decided, LedgerEvent, RunStarted, Settled, decode_event
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.store.approved import Approved
 from safebox.firewall.store.reader import DAMAGE
 
 PROGRESS_EVERY: Final = 10_000
@@ -79,6 +80,7 @@ class Walk:
         self._watchers = watchers
         self.tree = Tree()
         self.effects = Effects()
+        self.approved = Approved()
         self.head = GENESIS
         self.count = 0
         self.gap = NEVER
@@ -111,7 +113,9 @@ class Walk:
 
     def _understand(self, body: bytes) -> None:
         try:
-            self.effects.apply(decode_event(body))
+            event = decode_event(body)
+            self.effects.apply(event)
+            self.approved.apply(event)
         except (ValueError, TypeError, KeyError) as error:  # msgspec's errors are ValueErrors
             self._wrong(self.count, f"record {self.count} can't be understood: {error}")
 

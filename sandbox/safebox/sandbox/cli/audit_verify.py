@@ -101,6 +101,10 @@ def _say(path: Path, report: VerifyReport) -> None:
     _say_kept(report)
     if report.effects_without_allow:
         say(f"EFFECTS WITHOUT AN ALLOW: {report.effects_without_allow}", style="bold red")
+    if report.votes_unsigned:
+        say(f"VOTES NOBODY SIGNED: {report.votes_unsigned}", style="bold red")
+    if report.allows_unapproved:
+        say(f"ALLOWS WITHOUT THE APPROVAL THEY NAME: {report.allows_unapproved}", style="bold red")
 
 
 def _say_signed(report: VerifyReport) -> None:
