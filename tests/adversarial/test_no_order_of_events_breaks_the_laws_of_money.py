@@ -35,7 +35,7 @@ from safebox.firewall.core.record import (
     decode_event,
 )
 from safebox.firewall.core.reply import Reply
-from safebox.firewall.errors import EffectError
+from safebox.firewall.errors import CallerError, EffectError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Deliver, RunView
@@ -45,7 +45,7 @@ from safebox.firewall.treasury import Treasury
 from tests.twins import NOW_NS, PAYEE, MemoryStore, Rig, ScriptedEngine
 
 STEPS_WANTED: Final = 20_000
-EXAMPLES: Final = 210
+EXAMPLES: Final = 260
 STEPS: Final = 100
 OWNER: Final = "0x" + "9" * 40
 LIFE_NS: Final = 10**15
@@ -85,6 +85,8 @@ class World:
             fee = 0
         else:
             source, to, amount, fee = address, action.args.to, action.args.amount, FEE
+            if self.balances[source] < amount.units + fee:
+                raise EffectError("insufficient funds", unknown=False)
             self.spent[run.id] += amount.units + fee
         self.balances[source] -= amount.units + fee
         self.balances[to] += amount.units
@@ -113,7 +115,9 @@ class Chain:
         held = self.world.balances[str(run.address)]
         units = held if amount is None else amount.units
         fee = 0 if isinstance(action.args, MoveFunds) else FEE
-        return Quote(charges=(Charge("wallet", Amount(min(units + fee, UNITS_MAX), "ETH")),))
+        if units + fee > UNITS_MAX:
+            raise CallerError("the amount and its fee are more than there can be")
+        return Quote(charges=(Charge("wallet", Amount(units + fee, "ETH")),))
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
         durable = any(action.id.encode() in record for record in self.store.records)
@@ -193,7 +197,7 @@ class Money(RuleBasedStateMachine):
         self.keys: dict[tuple[str, str], str] = {}
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        taken[sys._getframe(1).f_code.co_name] += 1
+        taken[sys._getframe(1).f_code.co_name.strip("_")] += 1
         return self.runner.run(work)
 
     @property

@@ -13,10 +13,10 @@ from typing import Final
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.mandate import ACCOUNT_WALLET, WalletGrant
-from safebox.firewall.core.money import Amount
+from safebox.firewall.core.money import UNITS_MAX, Amount
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.core.tools import TOOLS, Caller
-from safebox.firewall.errors import FirewallError
+from safebox.firewall.errors import FactsUnavailable, FirewallError
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Desk
 from safebox.firewall.runs import Run, Runs
@@ -81,7 +81,9 @@ class Treasury:
         expected = _expected(run, wallet)
         try:
             balance = await self._balance(address)
-            if expected is not None and expected == _expected(run, wallet) and balance > expected:
+            if balance > UNITS_MAX:
+                raise FactsUnavailable("the node named an impossible balance")
+            if expected is not None and expected == _expected(run, wallet) and balance > expected >= 0:
                 await self._note(run.view.id, Amount(balance - expected, wallet.budget.asset))
         except FirewallError as error:
             self._metrics.failed(error)

@@ -181,3 +181,12 @@ async def test_income_that_cannot_be_written_down_is_seen_again() -> None:
     lent.rig.store.broken = False
     await lent.treasury.check()
     assert lent.rig.run.book.earned == {"ETH": 2 * ETH}
+
+
+async def test_a_balance_that_cannot_be_is_not_believed() -> None:
+    lent = Lent(CEILING)
+    lent.balance = 2**256
+    await lent.treasury.check()
+    assert lent.moved == []
+    assert lent.rig.run.book.earned == {}
+    assert lent.rig.metric("safebox_port_failures_total", port="facts") == 1
