@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import PolicyActivated, Received
 from safebox.firewall.core.tools import Caller
+from safebox.firewall.duties import Duties
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
@@ -89,7 +90,8 @@ class Firewall:
         self._begun = begun or Begun(partial(owner_key, settings.home), None)
         self._provider = provider
         self._chain_id = chain_id
-        self._tasks: list[asyncio.Task[None]] = []
+        self._duties, self._heart = Duties(self._fail), Duties(self._fail)
+        self.failed = False
         self._attached: set[str] = set()
         self.metrics = Metrics()
         self.runs = Runs()
@@ -115,7 +117,7 @@ class Firewall:
         )
         self.ledger = Ledger(self._store)
         inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
-        self._tasks = [asyncio.create_task(inspector.work())]
+        self._duties.begin(inspector.work())
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.engine = ReloadingEngine(
             self._settings.policies,
@@ -162,8 +164,9 @@ class Firewall:
         self._announce()
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
-        self._tasks += [asyncio.create_task(work()) for work in self._duties()]
-        self._beating = asyncio.create_task(self._beat())
+        wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
+        self._duties.begin(self._watch(), wallets, far, self._orphans(), self.approvals.follow())
+        self._heart.begin(self._beat())
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
         keystore = Keystore(await key)
@@ -181,15 +184,10 @@ class Firewall:
             ready=self._attached.__contains__,
         )
 
-    def _duties(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
-        return self._watch, self._watch_wallets, self._watch_far_sides, self._orphans, self.approvals.follow
-
     async def close(self) -> None:
         """End what runs are left, then every part in turn."""
         self._control.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._duties.end()
         for run in self.runs.all():
             await self._end(run.view.id, "firewall_stopped", None)
         await self.approvals.finish(DRAIN_SECONDS)
@@ -198,10 +196,14 @@ class Firewall:
         await self.observer.close()
         await self._world.close()
         (self._settings.home / "firewall.json").unlink(missing_ok=True)
-        self._beating.cancel()
+        await self._heart.end()
         self._watchdog.close()
         self.ledger.close()  # last: who gets its lock is the next firewall
         await asyncio.to_thread(self._deposits.close)  # what it signed at its end
+
+    def _fail(self) -> None:
+        self.failed = True
+        self.ended.set()
 
     def readiness(self) -> list[str]:
         """Why no yes can be given now; nothing if one can."""
@@ -338,7 +340,7 @@ class Firewall:
             _LOG.error("the policy was not taken into force: %s", reload.problem)
         self.runs.tell_plain({"event": "policy", "bundle": reload.bundle, "problem": reload.problem})
         if reload.result == "activated":
-            self._tasks.append(asyncio.ensure_future(self._note_policy(reload.bundle)))
+            self._duties.begin(self._note_policy(reload.bundle))
 
     async def _note_policy(self, bundle: str) -> None:
         with contextlib.suppress(LedgerUnavailable):
@@ -373,9 +375,6 @@ class Firewall:
             with contextlib.suppress(FirewallError):
                 await self.treasury.check()
             await asyncio.sleep(WATCH_SECONDS)
-
-    async def _watch_far_sides(self) -> None:
-        await watch_far_sides(self._world.connectors, self.metrics)
 
     def _count_runs(self) -> None:
         for state, count in self._stops.counts().items():

@@ -103,6 +103,7 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     key = Aside(partial(owner_key, settings.home))  # slow on purpose
     found = Aside(partial(_engine, setup.engine))
     from safebox.firewall.daemon import Begun, Firewall
+    from safebox.firewall.errors import FirewallError
     from safebox.sandbox.provider import LocalCompute
 
     engine = found.result()
@@ -118,6 +119,8 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
         ready()
     with _pool(settings, engine, 0 if until_idle else warm), contextlib.suppress(asyncio.CancelledError):
         await firewall.ended.wait()
+    if firewall.failed:  # as after a crash: its runs go on under the next one
+        raise FirewallError("the firewall can't go on; its log says why")
     await firewall.close()
 
 
