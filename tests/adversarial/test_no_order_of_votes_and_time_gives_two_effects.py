@@ -127,8 +127,8 @@ class Holding(RuleBasedStateMachine):
         assert None not in holds
         assert len(set(holds)) == len(holds)
         assert self.rig.effects <= len(allowed)
-        for event in allowed:
-            self._was_due(event, events[: events.index(event)])
+        for each in allowed:
+            self._was_due(each, events[: events.index(each)])
         approved = Approved()
         for event in events:
             approved.apply(event)

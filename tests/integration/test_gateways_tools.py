@@ -83,6 +83,19 @@ async def test_every_way_a_call_ends_has_its_http_status_and_one_shape(
     assert headers.get("Retry-After") == (None if wait is None else str(wait))
 
 
+async def test_what_became_of_a_held_call_can_be_read(served: Served, http: aiohttp.ClientSession) -> None:
+    served.desk.held = {"dec_1": not_done(Status.HELD, "main.hold", retry_after_s=5), "dec_2": done(paid=True)}
+    expected = {"dec_1": (202, "main.hold"), "dec_2": (200, None), "dec_3": (404, "request.unknown_decision")}
+    for decision, (status, code) in expected.items():
+        async with http.get(f"{served.url('tools')}/v1/decisions/{decision}") as answer:
+            document = await answer.json()
+            assert (answer.status, document.get("error", {}).get("code")) == (status, code)
+            assert answer.headers.get("Retry-After") == ("5" if status == 202 else None)
+    async with http.post(f"{served.url('tools')}/v1/decisions/dec_1", data=b"{}") as answer:
+        assert answer.status == 405
+    assert served.desk.calls == []
+
+
 async def test_only_tools_the_mandate_has_a_section_for_are_listed() -> None:
     desk = TwinDesk(views={"all": view("all"), "poor": view("poor", mail=None, wallet=None, inference=None)})
     async with serving(desk) as served:

@@ -43,6 +43,7 @@ CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
 _EFFECTS: Final = ("done", "failed", "unknown")
+_HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above")
 _HOLDS: Final = ("approvals", "challenge")
 _VOTES: Final = ("approve", "deny", "invalid")
 _OVER: Final = ("released", "denied", "refused", "expired", "void")
@@ -150,6 +151,7 @@ class Metrics:
         self._reasons.start(pairs)
         self._decisions.start((Verdict.DENY.value, tool, code) for code, tool in pairs)
         self._decisions.start((Verdict.ALLOW.value, tool, "") for tool in TOOLS)
+        self._decisions.start((Verdict.HOLD.value, "wallet.transfer", code) for code in _HOLDING)
         self._decision_seconds = Histogram(
             "safebox_decision_duration_seconds", "From a call to its decision.",
             buckets=DECISION_BUCKETS, registry=self.registry,

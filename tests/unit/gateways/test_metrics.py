@@ -42,6 +42,8 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_hold_oldest_seconds": {"kind"},
     "safebox_holds_over_total": {"outcome"},
     "safebox_votes_total": {"verdict"},
+    "safebox_stalls_total": set(),
+    "safebox_stall_timestamp_seconds": set(),
 }
 
 
