@@ -1,19 +1,21 @@
 """A load of plain HTTP/1.1 over keep-alive connections, from a process of its own.
 
-Run as `python -m tests.bench.load HOST PORT CONNECTIONS SECONDS` with the request's bytes on standard input; prints one
-JSON object: {"count": answers, "seconds": s, "p50": s, "p99": s, "statuses": {"200": n}}. Where the request says
-`{number}`, each one says another, never used before.
+Run as `python -m tests.bench.load HOST PORT[,PORT…] CONNECTIONS SECONDS` with the request's bytes on standard input;
+prints one JSON object: {"count": answers, "seconds": s, "p50": s, "p99": s, "statuses": {"200": n}}. Where the request
+says `{number}`, each one says another, never used before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import secrets
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -83,29 +85,33 @@ class _Client(asyncio.Protocol):
             self.over.set_result(None)
 
 
-async def _run(host: str, port: int, connections: int, seconds: float, request: bytes) -> Load:
+async def _run(host: str, ports: Sequence[int], connections: int, seconds: float, request: bytes) -> Load:
     times: list[float] = []
     statuses: Counter[str] = Counter()
     loop, started = asyncio.get_running_loop(), time.perf_counter()
     make = partial(_Client, request, started + seconds, times, statuses)
-    clients = [(await loop.create_connection(make, host, port))[1] for _ in range(connections)]
+    turns = itertools.islice(itertools.cycle(ports), connections)
+    clients = [(await loop.create_connection(make, host, port))[1] for port in turns]
     await asyncio.gather(*(client.over for client in clients))
     took = time.perf_counter() - started
     times.sort()
     return Load(len(times), took, times[len(times) // 2], times[len(times) * 99 // 100], dict(statuses))
 
 
-def drive(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Load a server on this host's loopback from another process, and say what came of it."""
-    command = [sys.executable, "-m", "tests.bench.load", "127.0.0.1", str(port), str(connections), str(seconds)]
+def drive(port: int | Sequence[int], request: bytes, *, connections: int, seconds: float) -> Load:
+    """Load a server on this host's loopback from another process, its ports in turn, and say what came of it."""
+    ports = ",".join(map(str, [port] if isinstance(port, int) else port))
+    command = [sys.executable, "-m", "tests.bench.load", "127.0.0.1", ports, str(connections), str(seconds)]
     done = subprocess.run(command, input=request, cwd=ROOT, capture_output=True, check=True)
     return Load(**json.loads(done.stdout))
 
 
 def main() -> None:
     """Be the process of the load."""
-    host, port, connections, seconds = sys.argv[1:]
-    load = uvloop.run(_run(host, int(port), int(connections), float(seconds), sys.stdin.buffer.read()))
+    host, ports, connections, seconds = sys.argv[1:]
+    load = uvloop.run(
+        _run(host, [int(port) for port in ports.split(",")], int(connections), float(seconds), sys.stdin.buffer.read())
+    )
     print(json.dumps(load.__dict__))
 
 

@@ -44,8 +44,8 @@ from safebox.firewall.core.windows import MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
 """The window of `facts.rates.denied_10m`."""
-KEYS_KEPT: Final = 512
-"""Keys of a run whose answer is at hand: more than it can have under way and queued at once, several times over."""
+KEYS_KEPT: Final = 64
+"""Keys of a run whose answer is at hand: so many calls can be under way at once, and an answer lost on its way."""
 _NULL: Final = msgspec.Raw(b"null")
 """What a key need not remember."""
 
