@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.live import Home, Started, agent_folder, home_at, until
+from tests.live import Chain, Home, Started, agent_folder, home_at, until
 from tests.real_parts import require
 
 MANDATE = """
@@ -43,6 +43,8 @@ while True:
     time.sleep(0.05)
 """
 REFUSED = "503 10 firewall.run_paused"
+DUST = 10**14
+"""A sweep offers the network more for gas than it takes; what it does not take stays behind."""
 
 
 @pytest.fixture
@@ -115,4 +117,77 @@ def test_a_paused_run_is_paused_under_the_next_firewall_too(home: Home, running:
     until(lambda: last(home, running) == "200", lambda: home.agent_log(run)[-500:])
     assert home("kill", "--all").status == 0
     assert running.end().status == 137
+    home.verified()
+
+
+PAYEE = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
+PAYING = f"""
+[agent]
+name = "payer"
+command = ["python", "payer.py"]
+purpose = "Pay our provider, and say so."
+task = "Pay."
+expires = "5m"
+[wallet]
+chain = "dev"
+budget = "1 ETH"
+per_transfer = "0.1 ETH"
+[wallet.payees]
+acme = "{PAYEE}"
+[mail]
+recipients = ["office@acme.example"]
+per_hour = 10000
+"""
+PAYER = f"""
+import json, os, time, urllib.error, urllib.request
+
+
+def ask(tool, arguments):
+    url = os.environ["SAFEBOX_URL"] + "/v1/tools/" + tool
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(arguments).encode()), timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.load(error)["error"]["code"]
+
+
+while True:
+    paid = ask("wallet.transfer", {{"to": "{PAYEE}", "amount": "0.001 ETH"}})
+    sent = ask("email.send", {{"to": ["office@acme.example"], "subject": "Paid", "body": "As agreed."}})
+    print(paid, sent, flush=True)
+    time.sleep(0.1)
+"""
+TRIES = 8
+"""More than the five denials after which a run may only read."""
+
+
+@pytest.mark.bwrap
+def test_a_frozen_wallet_pays_nobody_all_else_goes_on_and_the_money_comes_home(home: Home, tmp_path: Path) -> None:
+    require("bwrap")
+    folder = agent_folder(tmp_path / "agents", "payer", PAYING, payer=PAYER)
+    running = home.start("run", str(folder), "--engine", "bwrap", "--json")
+    until(lambda: running.run and (home.path / "runs" / running.run / "agent.log").exists(), lambda: running.err)
+    run = str(running.run)
+    until(lambda: last(home, running) == "200 200", lambda: home.agent_log(run))
+
+    assert home("freeze", run).status == 0
+    frozen = "transfer.frozen 200"
+    until(lambda: home.agent_log(run).count(frozen) >= TRIES, lambda: home.agent_log(run))
+    with home.client() as line:
+        chain = Chain(line.request("status")["urls"]["chain"])
+        before = chain.balance(PAYEE)
+        tries = home.agent_log(run).count(frozen)
+        until(lambda: home.agent_log(run).count(frozen) > tries + 2, "it asks no more")
+        assert chain.balance(PAYEE) == before
+        home("thaw", run)
+        until(lambda: last(home, running) == "200 200", lambda: home.agent_log(run)[-500:])
+        assert chain.balance(PAYEE) > before
+
+        assert home("freeze", run).status == 0
+        with home.hold():
+            assert home("kill", run).status == 0
+            assert running.end().status == 137
+            (started,) = home.events("run_started")
+            assert chain.balance(started["run_view"]["address"]) < DUST
     home.verified()

@@ -104,6 +104,24 @@ def test_only_the_owner_may_open_it(served: Served) -> None:
     assert stat.S_IMODE(served.path.stat().st_mode) == 0o600
 
 
+class Stranger:
+    """What the kernel says of somebody who is neither this user nor root."""
+
+    size = 12
+
+    @staticmethod
+    def unpack(_: bytes) -> tuple[int, int, int]:
+        return 1, 4711, 4711
+
+
+@pytest.mark.parametrize("op", ["resume", "thaw", "kill", "pause", "status", "start"])
+def test_somebody_else_is_not_even_heard(served: Served, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    monkeypatch.setattr(control_module, "_CREDENTIALS", Stranger)
+    with ControlClient(served.path) as client, pytest.raises(ControlError):
+        client.request(op, run="run_1", by=ME)
+    assert (served.desk.asked, served.desk.stopped) == ([], [])
+
+
 def test_what_is_asked_is_answered_and_what_is_wrong_is_told(served: Served) -> None:
     with ControlClient(served.path) as client:
         assert client.request("start", run="run_1") == {"run": "run_1"}
