@@ -39,11 +39,13 @@ def main() -> int:
         except AssertionError as error:
             problem = str(error)
     tally = session.tally
+    if show is not _say_nothing:
+        print()
     wrong = bool(problem or tally.violations)
     if options.json:
         print(json.dumps(_document(tally, problem, node), indent=1))
     else:
-        print("\n".join(_summary(tally, problem, node)))
+        print(*_summary(tally, problem, node), sep="\n")
     if wrong:
         print(f"seed {options.seed}; everything is kept in {folder}", file=sys.stderr)
     else:
@@ -69,11 +71,10 @@ class _Progress:
 
     def __call__(self, tally: Tally) -> None:
         effects = ", ".join(f"{count} {kind}" for kind, count in tally.effects.items())
-        text = (
-            f"\r{tally.kills} kills, {tally.records} records, {effects}; "
-            f"start {tally.middle_start:.2f} s, worst {tally.worst_start:.2f} s; {len(tally.violations)} violations"
-        )
-        sys.stdout.write(text[: shutil.get_terminal_size().columns].ljust(0))
+        start = f"start {tally.middle_start:.2f} s, worst {tally.worst_start:.2f} s"
+        text = f"{tally.kills} kills, {tally.records} records, {effects}; {start}; {len(tally.violations)} violations"
+        width = shutil.get_terminal_size().columns - 1
+        sys.stdout.write(f"\r{text[:width]:<{width}}")
         sys.stdout.flush()
 
 
