@@ -14,12 +14,12 @@ from typing import Final
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.mandate import ACCOUNT_WALLET, WalletGrant
 from safebox.firewall.core.money import UNITS_MAX, Amount
-from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.core.reply import Reply, Status, could_not
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.errors import FactsUnavailable, FirewallError
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Desk
-from safebox.firewall.runs import Run, Runs
+from safebox.firewall.runs import Run, RunNotLive, Runs
 
 MOVES: Final = frozenset(tool.name for tool in TOOLS.values() if tool.connector == "chain" and not tool.reads_only)
 """What changes a wallet's balance."""
@@ -50,15 +50,19 @@ class Treasury:
         self._funding = asyncio.Lock()
 
     async def fund(self, run: Run) -> Reply | None:
-        """Give a run what its mandate grants; None if it grants no wallet."""
+        """Give a run what its mandate grants; None if it grants no wallet, a no if it was stopped."""
         wallet = run.view.mandate.wallet
         if wallet is None or run.view.address is None or wallet.budget.units == 0:
             return None
         async with self._funding:  # the owner's nonces are used one after the other
+            if run.stopped is not None:
+                return could_not(RunNotLive(f"the run is {run.stopped}"))
             return await self._move(run, "wallet.fund", run.view.address, wallet.budget)
 
     async def sweep(self, run: Run) -> Reply | None:
         """Take back all a run holds; None if there is nothing to take."""
+        async with run.turn(TOOLS["wallet.fund"].connector):
+            pass  # a funding that is under way lands first, or its money would stay where nobody looks any more
         address = run.view.address
         if address is None or await self._balance(address) == 0:
             return None

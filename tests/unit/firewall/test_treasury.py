@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -190,3 +191,31 @@ async def test_a_balance_that_cannot_be_is_not_believed() -> None:
     assert lent.moved == []
     assert lent.rig.run.book.earned == {}
     assert lent.rig.metric("safebox_port_failures_total", port="facts") == 1
+
+
+async def test_a_run_that_ends_while_it_is_funded_keeps_nothing() -> None:
+    lent, begun, mined = Lent(), asyncio.Event(), asyncio.Event()
+
+    async def mine() -> None:
+        begun.set()
+        await mined.wait()
+        lent.balance = 7 * ETH
+
+    lent.rig.connectors["chain"].on_perform = mine
+    funding = asyncio.ensure_future(lent.treasury.fund(lent.rig.run))
+    await begun.wait()
+    sweeping = asyncio.ensure_future(lent.treasury.sweep(lent.rig.run))
+    await asyncio.sleep(0)
+    mined.set()
+    assert (await funding) is not None
+    assert (await sweeping) is not None
+    assert [tool for tool, *_ in lent.moved] == ["wallet.fund", "wallet.sweep"]
+
+
+async def test_a_run_that_was_stopped_before_its_funding_is_given_nothing() -> None:
+    lent = Lent()
+    lent.rig.run.stopped = "over"
+    reply = await lent.treasury.fund(lent.rig.run)
+    assert reply is not None
+    assert reply.status is Status.UNAVAILABLE
+    assert lent.moved == []
