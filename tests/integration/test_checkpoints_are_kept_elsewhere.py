@@ -42,6 +42,7 @@ class Elsewhere:
         self.url = f"http://127.0.0.1:{server.server_address[1]}/ledger"
         self.note: bytes | None = None
         self.says: int | None = None
+        self.says_to = ("GET", "PUT")
         self.keeps = True
         self.pause = threading.Event()
         self.pause.set()
@@ -50,7 +51,7 @@ class Elsewhere:
     def answer(self, method: str, body: bytes) -> tuple[int, bytes]:
         self.asked.append(method)
         self.pause.wait(30)
-        if self.says is not None:
+        if self.says is not None and method in self.says_to:
             return self.says, b"no"
         if method == "PUT":
             self.note = body if self.keeps else self.note
@@ -372,12 +373,15 @@ async def test_a_place_that_goes_down_is_tried_again_until_it_is_back(
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("says", [500, 403, 409, 302])
-async def test_a_place_that_refuses_has_kept_nothing(tmp_path: Path, elsewhere: Elsewhere, says: int) -> None:
+async def test_a_place_that_refuses_has_kept_nothing(
+    tmp_path: Path, elsewhere: Elsewhere, says: int, caplog: pytest.LogCaptureFixture
+) -> None:
     firewall = await asyncio.to_thread(Firewall, tmp_path, elsewhere.url)
-    elsewhere.says = says
+    elsewhere.says, elsewhere.says_to = says, ("PUT",)
     await firewall.write(2)
     await asyncio.to_thread(until, lambda: elsewhere.asked.count("PUT") > 1, "it wasn't tried again")
     assert firewall.deposits.all[0].behind_records() == 2
+    assert f"answered {says}" in caplog.text
     firewall.close()
 
 
