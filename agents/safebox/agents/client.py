@@ -137,14 +137,19 @@ class Client:
         """
         key = idempotency_key or uuid.uuid4().hex
         path = f"/v1/tools/{urllib.parse.quote(name, safe='')}"
-        reply = self._ask("POST", path, _encode(arguments, key), key)
-        if reply.status != http.client.OK:
-            raise from_answer(reply.status, reply.document, retry_after=reply.retry_after, key=key)
-        result, decision_id = _member(reply.document, "result"), _member(reply.document, "decision_id")
-        if not isinstance(result, dict) or not isinstance(decision_id, str):
-            message = "the answer has no result and decision"
-            raise EffectUnknown(MALFORMED_ANSWER, message, idempotency_key=key)
-        return Answer(cast("dict[str, object]", result), decision_id)
+        return _answered(self._ask("POST", path, _encode(arguments, key), key), key)
+
+    def decision(self, decision_id: str) -> Answer:
+        """Look what became of a call that was held, without asking for the thing again.
+
+        Args:
+            decision_id: Of the `Held` that the call raised.
+
+        Raises:
+            ToolError: As the call itself would now; `Held` while it waits.
+        """
+        reply = self._ask("GET", f"/v1/decisions/{urllib.parse.quote(decision_id, safe='')}", None, None)
+        return _answered(reply, None)
 
     def _ask(self, method: str, path: str, body: bytes | None, key: str | None) -> _Reply:
         """Send until there is an answer worth returning, always under the same key."""
@@ -180,6 +185,16 @@ class Client:
                 return _read(cast("http.client.HTTPResponse", response))
         except (OSError, http.client.HTTPException) as error:
             raise _LostError(error) from error
+
+
+def _answered(reply: _Reply, key: str | None) -> Answer:
+    if reply.status != http.client.OK:
+        raise from_answer(reply.status, reply.document, retry_after=reply.retry_after, key=key)
+    result, decision_id = _member(reply.document, "result"), _member(reply.document, "decision_id")
+    if not isinstance(result, dict) or not isinstance(decision_id, str):
+        message = "the answer has no result and decision"
+        raise EffectUnknown(MALFORMED_ANSWER, message, idempotency_key=key)
+    return Answer(cast("dict[str, object]", result), decision_id)
 
 
 def _read(response: http.client.HTTPResponse) -> _Reply:

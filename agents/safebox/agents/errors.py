@@ -3,7 +3,7 @@
     ToolError
     ├── BadRequest      the call itself is wrong (400, 404, 409, 413): change it
     ├── Denied          policy says no (403): asking again changes nothing
-    ├── Held            waits for people (202): ask again later under the same key
+    ├── Held            waits for people (202): ask again later, or look with `Client.decision`
     ├── Limited         too fast (429): ask again after `retry_after` seconds
     ├── Unavailable     the firewall could not decide (503) or was never reached: nothing was done
     ├── EffectFailed    it was allowed, was tried and failed (502)
@@ -101,7 +101,10 @@ class Held(ToolError):
     """The decision waits for people; nothing has been done yet."""
 
     verdict = "held"
-    advice = "A person must approve this first; nothing has been done yet. Go on with other work and report it."
+    advice = (
+        "A person must approve this first; nothing has been done yet. Go on with other work. "
+        "The same call, made again later, tells what became of it; no other call gets around it."
+    )
 
 
 class Limited(ToolError):

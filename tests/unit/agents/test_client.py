@@ -124,6 +124,18 @@ def test_a_caller_can_ask_again_for_an_earlier_call() -> None:
     assert server.calls[0].key == server.calls[1].key
 
 
+def test_a_caller_can_look_what_became_of_a_held_call() -> None:
+    with gateway([error(202, "main.hold", decision_id="d-9"), error(202, "main.hold"), ok({"paid": True})]) as server:
+        client = client_of(server)
+        with pytest.raises(Held) as held:
+            client.call("wallet.transfer")
+        with pytest.raises(Held):
+            client.decision(str(held.value.decision_id))
+        assert client.decision("d-9/../x").result == {"paid": True}
+    assert [call.path for call in server.calls[1:]] == ["/v1/decisions/d-9", "/v1/decisions/d-9%2F..%2Fx"]
+    assert [call.key for call in server.calls[1:]] == [None, None]
+
+
 def test_it_waits_as_long_as_the_gateway_says() -> None:
     pauses: list[float] = []
     replies = [error(429, "a.b", retry_after=3), error(429, "a.b", header="4"), ok({})]
