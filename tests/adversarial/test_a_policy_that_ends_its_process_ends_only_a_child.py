@@ -65,3 +65,30 @@ def test_a_child_that_says_something_else_is_a_refusal(monkeypatch: pytest.Monke
 def test_the_child_finds_no_code_in_the_current_directory(monkeypatch: pytest.MonkeyPatch, short_path: object) -> None:
     monkeypatch.chdir(str(short_path))
     assert validate(load_bundle([pack_folder()])) is None
+
+
+ENDLESS = """
+	nine := "999999999"
+	long := replace(replace(replace(replace(nine, "9", nine), "9", nine), "9", nine), "9", nine)
+	letters := split(long, "")
+	some i in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
+	some j in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
+	sort(array.concat(letters, [sprintf("%d %d", [i, j])]))[0] == "none"
+"""
+"""Four hundred instructions over sixty thousand letters each, without any input."""
+
+
+@pytest.mark.parametrize(
+    "asked", ["", 'input.action.kind == "email"'], ids=["at every question", "at one of the probes"]
+)
+def test_a_policy_that_computes_for_ever_is_given_up_in_time(asked: str) -> None:
+    rule = f'deny contains {{"code": "site.x", "message": "x"}} if {{\n\t{asked}\n{ENDLESS}}}'
+    problem = validate(cases.with_site(rule))
+    assert problem == f"checking the policy takes more than {module.CPU_SECONDS_MAX} s of computing"
+
+
+def test_a_policy_that_asks_for_all_memory_is_given_up() -> None:
+    grown = "bits.lsh(bits.lsh(bits.lsh(1, 2000000000), 2000000000), 2000000000) > 5"
+    problem = validate(cases.with_site(f'deny contains {{"code": "site.x", "message": "x"}} if {grown}'))
+    assert problem is not None
+    assert "ends the process that loads it" in problem

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.attached import LOST, Attached, AttachedRun, attached, letter, site, write_site
-from tests.live import Home, home_at, until
+from tests.attached import LOST, MAILER, NOWHERE, Attached, AttachedRun, attached, letter, site, write_site
+from tests.live import Home, agent_folder, home_at, share_images, until
 from tests.real_parts import require
 
 POISON = """
@@ -132,3 +132,45 @@ def test_a_firewall_that_was_stopped_for_long_is_not_ended_for_it(rig: Attached)
     os.kill(pid, signal.SIGCONT)
     assert run.mail("hello").status == 200
     assert rig.pid == pid
+
+
+MAILER_OF_ITS_OWN = """
+import http.client, json, os, sys, time, urllib.error, urllib.request
+
+
+def mail(number):
+    body = {"to": ["friend@example.org"], "subject": "hello", "body": "poison" + "x" * 200_000 + number}
+    url = os.environ["SAFEBOX_URL"] + "/v1/tools/email.send"
+    headers = {"Content-Type": "application/json", "Idempotency-Key": number}
+    while True:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60):
+                return "sent"
+        except urllib.error.HTTPError as error:
+            return json.load(error)["error"]["code"]
+        except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
+            time.sleep(0.1)
+
+
+for number in sys.argv[1:]:
+    print(mail(number), flush=True)
+"""
+
+
+@pytest.mark.bwrap
+def test_the_launcher_of_a_run_starts_its_firewall_again_until_the_run_is_killed(home: Home, short_path: Path) -> None:
+    share_images(home.path)
+    folder = agent_folder(short_path, "a", MAILER, mailer=MAILER_OF_ITS_OWN)
+    options = [*site(short_path / "site", POISON), *(word for option in NOWHERE.items() for word in option)]
+    running = home.start("run", str(folder), *options, "--json", "--", "python", "mailer.py", "1", "2", "3", "4")
+    done = running.end(150)
+    assert done.status == 5, done
+    assert done.err.count("the firewall is gone; starting it again") == 3
+    assert "killed by the watchdog" in done.err
+    (run,) = home.events("run_started")
+    assert len(home.events("stalled")) == 3
+    assert home.agent_log(run["run"]).splitlines() == ["policy.stalled"] * 2
+    assert [event["by"] for event in home.events("run_killed")] == ["the watchdog"]
+    assert home.events("run_ended")
+    home.nothing_left()
+    home.verified()
