@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from contextlib import closing
@@ -55,6 +56,8 @@ async def test_what_is_not_known_to_be_whole_is_neither_believed_nor_signed(path
     assert ledger.fault == "it has not been verified since the start"
     assert not store.signing
     await ledger.note(PolicyActivated(at_ns=1, bundle="a"))
+    await asyncio.sleep(0.2)
+    assert signed_to(path) == 0
     await inspector.look()
     assert ledger.fault is None
     assert store.signing
@@ -64,7 +67,16 @@ async def test_what_is_not_known_to_be_whole_is_neither_believed_nor_signed(path
     await inspector.look()
     assert ledger.fault == "record 1 is not the one that was written"
     assert not store.signing
+    await ledger.note(PolicyActivated(at_ns=2, bundle="c"))
+    await asyncio.sleep(0.2)
     store.close()
+    assert signed_to(path) == 0, "nor is it signed at the end"
+
+
+def signed_to(path: Path) -> int:
+    """The newest checkpoint in the file; 0 is the one that a ledger begins with."""
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("SELECT max(size) FROM checkpoints").fetchone()[0])
 
 
 async def test_a_ledger_that_is_gone_is_not_believed(path: Path, tmp_path: Path) -> None:

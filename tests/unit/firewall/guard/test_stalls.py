@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -182,6 +183,19 @@ async def test_a_kill_that_could_not_be_recorded_is_made_up_for(firewalls: Firew
         await firewalls.stalls.settle()
     assert firewalls.killed == []
     firewalls.kills = True
+    await firewalls.stalls.settle()
+    assert firewalls.killed == [("run_1", "the watchdog")]
+
+
+async def test_a_firewall_that_ends_before_it_could_kill_leaves_that_to_the_next(firewalls: Firewalls) -> None:
+    firewalls.kills = False
+    for number in range(3):
+        firewalls.next(stalled_at=other(number))
+        with contextlib.suppress(LedgerUnavailable):
+            await firewalls.stalls.settle()
+    assert len(firewalls.recorded) == 3
+    firewalls.kills = True
+    firewalls.next()
     await firewalls.stalls.settle()
     assert firewalls.killed == [("run_1", "the watchdog")]
 
