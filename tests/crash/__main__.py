@@ -99,7 +99,8 @@ def _summary(tally: Tally, problem: str, node: str) -> list[str]:
 
 def _document(tally: Tally, problem: str, node: str) -> dict[str, Any]:
     more = {"middle_start": tally.middle_start, "worst_start": tally.worst_start, "node": node, "problem": problem}
-    return asdict(tally) | more
+    violations = [asdict(each) for each in tally.violations]
+    return vars(tally) | {"violations": violations} | more
 
 
 if __name__ == "__main__":
