@@ -20,7 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
-SHARED: Final = 6
+SHARED: Final = 4
 """Places while several runs ask: with fewer a commit serves too few, with more each waits for too many."""
 ACTIVE_SECONDS: Final = 5.0
 """A run that asked within so long counts as asking: one that asks now and then finds the places kept free."""

@@ -106,7 +106,8 @@ async def test_within_a_run_first_come_first_served() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_is_cancelled_when_no_place_is_lost_and_nobody_waits_for_ever(seed: int) -> None:
-    dice, places = random.Random(seed), Places(Hand())  # noqa: S311 - dice
+    hand = Hand()
+    dice, places = random.Random(seed), Places(hand)  # noqa: S311 - dice
 
     async def call(run: str) -> None:
         with places.place(run) as place:
@@ -122,5 +123,6 @@ async def test_whatever_is_cancelled_when_no_place_is_lost_and_nobody_waits_for_
     async with asyncio.timeout(5):
         await asyncio.gather(*tasks, return_exceptions=True)
     assert places.inside == 0
-    got, waiting = await ask(places, "run_9", SHARED - 4)
-    assert (len(got), waiting) == (SHARED - 4, [])
+    hand.at = 2 * ACTIVE_SECONDS
+    got, waiting = await ask(places, "run_9", 50)
+    assert (len(got), waiting) == (50, [])
