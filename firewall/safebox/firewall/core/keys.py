@@ -11,8 +11,8 @@ from bisect import bisect_left, insort
 from hashlib import blake2b
 from typing import Final
 
-_SHELF_BITS: Final = 54
-"""The upper ten bits choose one of 1,024 sorted arrays, so that adding to a million moves a thousand."""
+_SHELF_BITS: Final = 59
+"""The upper five bits choose one of 32 sorted arrays: adding to a million moves 120 KB, six microseconds' work."""
 
 
 class UsedKeys:
