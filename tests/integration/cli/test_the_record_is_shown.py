@@ -57,6 +57,23 @@ def test_a_ledger_that_was_written_is_intact_and_one_that_was_changed_is_not(saf
     assert safebox("audit", "verify").out.startswith("NOT INTACT  record 2 is not the one that was written\n")
 
 
+def test_a_ledger_is_held_against_every_checkpoint_that_was_kept(safebox: Program, home: Path, tmp_path: Path) -> None:
+    path, kept = home / "ledger.sqlite3", tmp_path / "kept.notes"
+    notes: list[str] = []
+    for _ in range(2):
+        asyncio.run(_many(path, 3))
+        notes.append(safebox("audit", "checkpoint").out)
+    kept.write_text("".join(notes))
+    done = safebox("audit", "verify", "--checkpoint", str(kept))
+    assert (done.status, "consistent  history is the one" in done.out) == (0, True), done
+    kept.write_text(notes[0] + notes[1].replace("\n6\n", "\n7\n"))
+    done = safebox("audit", "verify", "--checkpoint", str(kept))
+    assert (done.status, str(kept) in done.err, "--key" in done.err) == (3, True, True), done
+    asyncio.run(_many(tmp_path / "other" / "ledger.sqlite3", 6))
+    kept.write_text(safebox("audit", "checkpoint", str(tmp_path / "other" / "ledger.sqlite3")).out)
+    assert safebox("audit", "verify", "--checkpoint", str(kept)).status == 3
+
+
 def test_what_takes_long_says_how_far_it_has_come_on_a_terminal_and_nothing_in_a_pipe(
     safebox: Program, home: Path, tmp_path: Path
 ) -> None:
@@ -74,6 +91,7 @@ def test_what_takes_long_says_how_far_it_has_come_on_a_terminal_and_nothing_in_a
 
 
 async def _many(path: Path, count: int) -> None:
+    path.parent.mkdir(exist_ok=True)
     store = SqliteStore(path, notary=Notary.open(path.parent / "keystore"))
     await store.append([encode_event(PolicyActivated(at_ns=number, bundle="sha256:0")) for number in range(count)])
     store.close()

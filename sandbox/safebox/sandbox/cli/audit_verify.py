@@ -69,9 +69,13 @@ def _kept(place: str, verifier: Verifier | None) -> list[Checkpoint]:
     if verifier is None:
         raise ConfigError("a checkpoint can't be read without the public key", remedy="name it: --key FILE")
     notes, rest = split(open_place(place).read() if is_url(place) else read_text(Path(place)))
-    if not notes:
-        read(rest, verifier)  # says what is wrong with it
-    return [read(note, verifier) for note in notes]
+    try:
+        return [read(note, verifier) for note in notes or [rest]]
+    except ConfigError as error:
+        raise ConfigError(
+            f"{place} holds something else than this ledger's checkpoints: {error.cause}",
+            remedy="name the place they are kept in, or the ledger's own public key: --key FILE",
+        ) from error
 
 
 def read_text(path: Path) -> str:
