@@ -281,6 +281,8 @@ class Firewall:
     async def _end(self, run: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         shown = self._shown(run)
         self._attached.discard(run)
+        found = self.runs.find(run)
+        found.stopped = found.stopped or "over"  # nothing is rented any more while what was rented is given back
         for instance in await asyncio.to_thread(self._world.compute.open_instances, run):
             arguments = {"instance": instance}
             await self.pipeline.handle(Call(run=run, tool="compute.stop", arguments=arguments, caller=Caller.OWNER))

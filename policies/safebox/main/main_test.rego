@@ -68,10 +68,15 @@ test_nothing_but_a_sweep_is_allowed_without_a_mandate if {
 
 test_every_tool_is_denied_to_the_other_caller if {
 	other := {"agent": "owner", "owner": "agent"}
-	every document in fixtures.every_one {
+	every document in [each | some each in fixtures.every_one; each != fixtures.compute_stop] {
 		changed := fixtures.set(document, "/action/caller", other[document.action.caller])
 		"main.caller" in _codes with input as changed
 	}
+}
+
+test_the_owner_too_may_give_back_what_was_rented if {
+	_verdict == "allow" with input as fixtures.compute_stop
+	_verdict == "allow" with input as fixtures.set(fixtures.compute_stop, "/action/caller", "owner")
 }
 
 test_a_caller_nobody_knows_is_denied if {

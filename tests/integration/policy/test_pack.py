@@ -69,7 +69,7 @@ def test_every_good_input_fits_the_schema_and_no_field_may_be_left_out() -> None
 def test_the_tools_it_knows_are_the_tools_there_are() -> None:
     table = json.loads(load_bundle([PACK]).data)["data"]["tools"]
     assert {name: (row["kind"], row["effects"], row["callers"]) for name, row in table.items()} == {
-        name: (tool.kind, list(tool.effects), [tool.caller]) for name, tool in TOOLS.items()
+        name: (tool.kind, list(tool.effects), list(tool.callers)) for name, tool in TOOLS.items()
     }
 
 

@@ -40,6 +40,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     normalise: Callable[[Any], Any] = lambda asked: asked
     view: Callable[[Any], Any] = lambda args: args
     caller: Caller = Caller.AGENT
+    owner_too: bool = False
     listed: bool = True
     ordered: bool = False
     description: str = ""
@@ -62,6 +63,11 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(view, self.normal, strict=True, dec_hook=decode_amount)
         except msgspec.ValidationError:
             return view
+
+    @property
+    def callers(self) -> tuple[Caller, ...]:
+        """Who may ask: with `owner_too`, the owner beside the agent, to take back what a run that ends has left."""
+        return (self.caller, Caller.OWNER) if self.owner_too else (self.caller,)
 
     @property
     def reads_only(self) -> bool:
@@ -120,7 +126,8 @@ TOOLS: Final[dict[str, Tool]] = {
         ),
         Tool(
             name="compute.stop", kind="compute_stop", effects=("release",), connector="compute",
-            asked=a.Instance, normal=a.Instance, description="Stop a rented container and settle its price.",
+            owner_too=True, asked=a.Instance, normal=a.Instance,
+            description="Stop a rented container and settle its price.",
         ),
         Tool(
             name="inference.chat", kind="inference", effects=("value", "outward"), connector="inference",
