@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,10 +72,12 @@ class AskingEngine(ScriptedEngine):
         self.terms = terms
         self.allows = self.denies = False
         self.bundle = "sha256:test"
+        self.while_deciding: Callable[[], None] = lambda: None
 
     async def decide(self, document: bytes) -> Answer:
         await super().decide(document)
         await asyncio.sleep(0)
+        self.while_deciding()
         approval = json.loads(document)["facts"]["approval"]
         if self.denies:
             return refusal("test.denied", "no")

@@ -23,10 +23,12 @@ import pytest
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.holds import OPEN_MAX, SECOND, TOTAL_MAX
+from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import AskedAgain, Decided, HoldClosed, RunKilled, Voted, encode_event
 from safebox.firewall.core.reply import Status
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, ConfigError, FactsUnavailable, LedgerUnavailable
+from safebox.firewall.recovery import recover
 from safebox.firewall.roster import FILE_NAME
 from tests.people import A_MINUTE, TWO_OWNERS, Waiting, signed, signer, statement, write_roster
 
@@ -562,6 +564,23 @@ async def test_a_veto_after_the_fact_is_too_late_and_says_so(tmp_path: Path) -> 
     assert "done" in refused.value.cause
 
 
+async def test_a_veto_that_another_firewall_took_stops_what_this_one_is_judging(tmp_path: Path) -> None:
+    rig = Waiting(tmp_path, A_MINUTE)
+    held = await rig.ask()
+    said = statement(rig.hold(held), "carol", "deny")
+    key = signer("carol")
+    veto = Voted(
+        at_ns=rig.clock.now_ns(),
+        key=key.verifier.text(),
+        signature=key.sign(said),
+        **msgspec.structs.asdict(said),
+    )
+    rig.engine.while_deciding = lambda: rig.store.merge([encode_event(veto)])
+    await rig.later(61)
+    assert rig.effects == 0
+    assert (await rig.ask()).code == "hold.refused"
+
+
 async def test_many_ticks_and_votes_at_once_are_one_effect(rig: Waiting) -> None:
     held = await rig.ask()
     rig.connectors["chain"].on_perform = lambda: asyncio.sleep(0.01)
@@ -660,6 +679,10 @@ async def test_a_crash_after_the_second_decision_releases_nothing_a_second_time(
     (left,) = again.ledger.unsettled()
     assert left.hold == held.decision_id
     assert (await again.ask()).status is Status.HELD, "until recovery knows what became of it"
+    again.connectors["chain"].world[left.action_id] = Outcome(status="done", result={"number": 7})
+    await recover(again.ledger, again.connectors, again.clock)
+    reply = await again.ask()
+    assert (reply.status, reply.decision_id, reply.result) == (Status.DONE, held.decision_id, {"number": 7})
 
 
 # --- the agent ---------------------------------------------------------------------------------------------------

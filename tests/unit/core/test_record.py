@@ -7,9 +7,13 @@ import pytest
 
 from safebox.firewall.core.record import (
     GENESIS,
+    AskedAgain,
+    Decided,
+    HoldClosed,
     LedgerEvent,
     PolicyActivated,
     RunEnded,
+    Voted,
     chain,
     decode_event,
     encode_event,
@@ -25,6 +29,21 @@ EVENTS: list[LedgerEvent] = [
     sample_ledger.ENDED,
     PolicyActivated(at_ns=1, bundle="sha256:0"),
     RunEnded(at_ns=1, run="run_1", reason="exited", exit_code=None),
+    Voted(
+        at_ns=2,
+        run="run_1",
+        hold="dec_1",
+        digest="sha256:1",
+        bundle="sha256:2",
+        group="owners",
+        verdict="deny",
+        approver="alice",
+        signed_ns=1,
+        key="alice+0+0",
+        signature="AAAA",
+    ),
+    HoldClosed(at_ns=1, run="run_1", hold="dec_1", reason="expired"),
+    AskedAgain(at_ns=1, run="run_1", hold="dec_1", key=None, told=True),
 ]
 
 
@@ -33,6 +52,15 @@ def test_every_event_is_read_back_and_written_the_same_again(event: LedgerEvent)
     record = encode_event(event)
     assert encode_event(decode_event(record)) == record
     assert type(decode_event(record)) is type(event)
+
+
+def test_a_decision_of_an_older_firewall_came_of_no_hold() -> None:
+    fields = msgspec.json.decode(encode_event(sample_ledger.TRANSFER))
+    for name in ("hold", "firewall"):
+        del fields[name]
+    read = decode_event(msgspec.json.encode(fields))
+    assert isinstance(read, Decided)
+    assert (read.hold, read.firewall) == (None, "")
 
 
 def test_a_record_is_the_same_bytes_whatever_the_order_of_its_fields() -> None:

@@ -77,10 +77,12 @@ def check(found: dict[str, Any]) -> None:
 def _say(name: str, verdict: str, answer: dict[str, Any]) -> None:
     from safebox.sandbox.cli.hold_words import missing
 
-    what = clean(answer["hold"])
-    if verdict == "deny":
+    what, state = clean(answer["hold"]), str(answer["state"])
+    if verdict == "deny" and state == "refused":
         say(f"\n{clean(name)} denied {what}. It will not be done, and the run is not asked again.", style="bold red")
-    elif answer["state"] == "open" and len(answer["approved_by"]) < answer["needed"]:
+    elif state == "open" and len(answer["approved_by"]) < answer["needed"]:
         say(f"\n{clean(name)} approved {what}: {missing(answer)}, so it waits for more.", style="yellow")
-    else:
+    elif verdict == "approve" and state in ("open", "doing", "done"):
         say(f"\n{clean(name)} approved {what}. That is enough: it is judged once more, and done.", style="green")
+    else:
+        say(f"\n{what} was over before that: {missing(answer)}.", style="yellow")
