@@ -338,6 +338,22 @@ async def test_votes_written_into_the_ledger_without_a_signature_count_for_nothi
     assert again.effects == 0
 
 
+async def test_votes_for_something_else_written_into_the_ledger_count_for_nothing(rig: Waiting) -> None:
+    held = await rig.ask()
+    for name in ("alice", "bob"):
+        said = statement(rig.hold(held), name, digest="sha256:" + "0" * 64)
+        good = Voted(
+            at_ns=rig.clock.now_ns(),
+            key=signer(name).verifier.text(),
+            signature=signer(name).sign(said),
+            **msgspec.structs.asdict(said),
+        )
+        rig.store.records.append(encode_event(good))
+    again = rig.restarted()
+    await again.later(1)
+    assert again.effects == 0
+
+
 # --- when it is over ---------------------------------------------------------------------------------------------
 
 
@@ -523,8 +539,29 @@ async def test_a_veto_on_its_way_to_the_disk_stops_a_window_that_ends_meanwhile(
     await asyncio.sleep(0.01)
     rig.clock.now += 10 * SECOND
     await rig.desk.tick()
+    await asyncio.sleep(0.01)
     rig.store.stall.set()
     await voting
+    await rig.later(1)
+    assert rig.effects == 0
+    assert [event for event in rig.store.events if isinstance(event, Decided)] == [rig.hold(held).decided]
+
+
+async def test_a_veto_on_its_way_to_the_disk_stops_what_is_being_judged(tmp_path: Path) -> None:
+    rig = Waiting(tmp_path, A_MINUTE)
+    held = await rig.ask()
+    voting: list[asyncio.Task[Any]] = []
+
+    async def vetoed() -> None:
+        rig.connectors["chain"].on_quote = None
+        rig.store.stall = asyncio.Event()
+        voting.append(asyncio.create_task(rig.vote(held, "carol", "deny")))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.02, rig.store.stall.set)
+
+    rig.connectors["chain"].on_quote = vetoed
+    await rig.later(61)
+    await asyncio.gather(*voting, return_exceptions=True)
     await rig.later(1)
     assert rig.effects == 0
 
@@ -579,6 +616,52 @@ async def test_a_veto_that_another_firewall_took_stops_what_this_one_is_judging(
     await rig.later(61)
     assert rig.effects == 0
     assert (await rig.ask()).code == "hold.refused"
+
+
+async def test_what_expires_while_it_is_being_judged_is_void(rig: Waiting) -> None:
+    held = await rig.ask(key="k")
+
+    async def slow() -> None:
+        rig.clock.now += 3600 * SECOND
+
+    rig.connectors["chain"].on_quote = slow
+    for name in ("alice", "bob"):
+        await rig.vote(held, name)
+    await rig.rest()
+    assert rig.effects == 0
+    assert (await rig.ask(key="k")).code == "hold.void"
+
+
+async def test_what_is_judged_for_long_is_judged_once(rig: Waiting) -> None:
+    held = await rig.ask()
+
+    async def slow() -> None:
+        rig.clock.now += 60 * SECOND
+        await rig.desk.tick()
+        await asyncio.sleep(0.01)
+
+    rig.connectors["chain"].on_quote = slow
+    for name in ("alice", "bob"):
+        await rig.vote(held, name)
+    await rig.rest()
+    await rig.later(60)
+    await asyncio.sleep(0.1)  # nobody waits for a second release, if there is one
+    assert rig.effects == 1
+    assert len([event for event in rig.store.events if isinstance(event, Decided)]) == 2
+
+
+@pytest.mark.parametrize("how", ["pausing", "freezing"])
+async def test_a_pause_or_a_freeze_uses_no_approval_up(rig: Waiting, how: str) -> None:
+    held = await rig.ask()
+    setattr(rig.run, how, object())
+    for name in ("alice", "bob"):
+        await rig.vote(held, name)
+    await rig.later(10)
+    assert rig.effects == 0
+    assert rig.hold(held).is_open(rig.clock.now_ns())
+    setattr(rig.run, how, None)
+    await rig.later(10)
+    assert rig.effects == 1
 
 
 async def test_many_ticks_and_votes_at_once_are_one_effect(rig: Waiting) -> None:
