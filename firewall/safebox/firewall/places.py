@@ -36,6 +36,30 @@ class _Queue:
         self.waiting: deque[asyncio.Future[None]] = deque()
 
 
+class Company:
+    """Who asked lately.
+
+    Args:
+        now: seconds that only grow.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._asked: OrderedDict[str, float] = OrderedDict()
+
+    def asked(self, run: str) -> None:
+        """This run asks now."""
+        self._asked[run] = self._now()
+        self._asked.move_to_end(run)
+
+    def others(self) -> int:
+        """How many runs asked lately, but for the one that just did."""
+        since = self._now() - ACTIVE_SECONDS
+        while self._asked and next(iter(self._asked.values())) < since:
+            self._asked.popitem(last=False)
+        return len(self._asked) - 1
+
+
 class Places:
     """Shares the places out.
 
@@ -47,9 +71,8 @@ class Places:
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
+        self._company = Company(now)
         self._queues: dict[str, _Queue] = {}
-        self._asked: OrderedDict[str, float] = OrderedDict()
         self.inside = 0
 
     def place(self, run: str | None) -> Place:
@@ -58,7 +81,7 @@ class Places:
 
     def room(self, run: str) -> bool:
         """Whether one more call of this run may be decided now."""
-        others = self._active() - 1
+        others = self._company.others()
         if others < 1:
             return True
         queue = self._queues.get(run)
@@ -66,16 +89,9 @@ class Places:
         left = SHARED - max(others, self.inside - mine)
         return mine < max(1, SHARED // (others + 1), left)
 
-    def _active(self) -> int:
-        since = self._now() - ACTIVE_SECONDS
-        while self._asked and next(iter(self._asked.values())) < since:
-            self._asked.popitem(last=False)
-        return len(self._asked)
-
     async def enter(self, run: str) -> None:
         """Wait for a place."""
-        self._asked[run] = self._now()
-        self._asked.move_to_end(run)
+        self._company.asked(run)
         queue = self._queues.get(run)
         if queue is None:
             queue = self._queues[run] = _Queue()

@@ -218,6 +218,8 @@ def application(endpoint: Endpoint, run: str, gate: Gate, metrics: Metrics) -> A
     async def answer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send, gateway=endpoint.name, gate=gate, metrics=metrics)
         try:
+            if gate.step is not None:
+                await gate.step()
             await _answer(endpoint, run, exchange)
         except Gone:
             return

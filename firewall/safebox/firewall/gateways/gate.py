@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from safebox.firewall.errors import FirewallError
@@ -16,6 +17,10 @@ class Overloaded(FirewallError):
 
 
 _TOO_MANY: Final = "this run has too much going on at once; nothing was done"
+
+
+Step = Callable[[], Awaitable[None]]
+"""Waits until one more request of this run may begin."""
 
 
 class Connection(Protocol):
@@ -36,7 +41,8 @@ class Connection(Protocol):
 class Gate:
     """Counts what a run has open. As a context manager: one call's turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: Step | None = None) -> None:
+        self.step = step
         self.connections: set[Connection] = set()
         self.large = asyncio.Lock()
         self._turns = asyncio.Semaphore(CALLS_MAX)

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from safebox.firewall.gateways.entrance import Entrance
 from safebox.firewall.gateways.exchange import Endpoint, application
 from safebox.firewall.gateways.gate import Gate
 from safebox.firewall.gateways.limits import BACKLOG, Limits
@@ -24,9 +26,9 @@ _SILENT: Final = 100
 class Party:
     """The listeners and connections of one run: whoever connects there is that run."""
 
-    def __init__(self, run: str, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, run: str, metrics: Metrics, limits: Limits, entrance: Entrance | None = None) -> None:
         logging.getLogger("uvicorn.error").setLevel(_SILENT)
-        self.gate = Gate()
+        self.gate = Gate(None if entrance is None else partial(entrance.step, run))
         self.tasks: set[asyncio.Task[None]] = set()
         self._run = run
         self._metrics = metrics

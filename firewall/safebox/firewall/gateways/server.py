@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from safebox.firewall.gateways.entrance import Entrance
 from safebox.firewall.gateways.ethereum import ChainReader, EthereumGateway
 from safebox.firewall.gateways.exchange import Endpoint
 from safebox.firewall.gateways.gate import Gate
@@ -42,6 +43,7 @@ class GatewayServer:
         )
         self._metrics = metrics
         self._limits = limits or Limits()
+        self._entrance = Entrance()
         self._parties: dict[str, Party] = {}
         self._leaving: set[Party] = set()
         self._watch: asyncio.TimerHandle | None = None
@@ -57,7 +59,7 @@ class GatewayServer:
         if len(listeners) != len(self._endpoints):
             raise ValueError(f"{len(listeners)} listeners for {len(self._endpoints)} gateways")
         await self.detach(run)
-        party = self._parties[run] = Party(run, self._metrics, self._limits)
+        party = self._parties[run] = Party(run, self._metrics, self._limits, self._entrance)
         for endpoint, listener in zip(self._endpoints, listeners, strict=True):
             await party.listen(endpoint, listener, self._share)
         if self._watch is None:
