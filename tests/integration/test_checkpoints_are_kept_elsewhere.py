@@ -42,7 +42,7 @@ class Elsewhere:
         self.url = f"http://127.0.0.1:{server.server_address[1]}/ledger"
         self.note: bytes | None = None
         self.says: int | None = None
-        self.says_to = ("GET", "PUT")
+        self.says_to: tuple[str, ...] = ("GET", "PUT")
         self.keeps = True
         self.pause = threading.Event()
         self.pause.set()
