@@ -64,6 +64,37 @@ for amount in sys.argv[1:]:
 time.sleep(60)
 """
 
+ETHEREUM = """
+import json, os, time, urllib.error, urllib.request
+
+
+def ask(url, body=None):
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def send():
+    payment = {"from": os.environ["WALLET_ADDRESS"], "to": "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"}
+    payment["value"] = hex(6 * 10**17)
+    body = {"jsonrpc": "2.0", "id": 1, "method": "eth_sendTransaction", "params": [payment]}
+    return ask(os.environ["WEB3_PROVIDER_URI"], json.dumps(body).encode())[1]
+
+
+answer = send()
+print("refused", json.dumps(answer["error"]), flush=True)
+hold = answer["error"]["data"]["decision_id"]
+print("held", hold, flush=True)
+while (looked := ask(os.environ["SAFEBOX_URL"] + "/v1/decisions/" + hold))[0] == 202:
+    time.sleep(0.3)
+print("looked", json.dumps(looked), flush=True)
+print("again", json.dumps(send()), flush=True)
+time.sleep(60)
+"""
+
 
 @pytest.fixture
 def home(short_path: Path) -> Iterator[Home]:
@@ -75,7 +106,7 @@ def home(short_path: Path) -> Iterator[Home]:
 
 @pytest.fixture
 def payer(tmp_path: Path) -> Path:
-    return agent_folder(tmp_path / "agents", "payer", MANDATE, payer=PAYER)
+    return agent_folder(tmp_path / "agents", "payer", MANDATE, payer=PAYER, ethereum=ETHEREUM)
 
 
 @pytest.fixture
@@ -173,6 +204,23 @@ def test_a_firewall_killed_after_the_last_yes_pays_once(home: Home, payer: Path,
     until(lambda: home.events("settled"), "nothing was settled")
     assert outcome(running)[:2] == ["0.6 ETH", 200]
     assert paid(home) == [6 * 10**17]
+
+
+def test_a_wallet_program_is_told_what_its_payment_waits_as(home: Home, payer: Path, keys: dict[str, Path]) -> None:
+    running = home.start("run", "--engine", "bwrap", "--json", str(payer), "--", "python", "ethereum.py")
+    error = json.loads(first(running, "refused"))
+    hold = first(running, "held")
+    assert (error["code"], error["data"]["code"]) == (-32005, "transfer.approve_above")
+    assert error["data"]["reasons"][0]["code"] == "transfer.approve_above"
+    for name in ("alice", "bob"):
+        assert home("approvals", "approve", hold, "--key", str(keys[name])).status == 0
+    status, document = json.loads(first(running, "looked"))
+    assert (status, document["decision_id"]) == (200, hold)
+    assert paid(home) == [6 * 10**17]
+    # It was told by looking: to send the same again is to want it again.
+    again = json.loads(first(running, "again"))
+    assert again["error"]["data"]["code"] == "transfer.approve_above"
+    assert again["error"]["data"]["decision_id"] != hold
 
 
 def test_a_key_that_others_can_read_signs_nothing(home: Home, payer: Path, keys: dict[str, Path]) -> None:
