@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -50,6 +49,7 @@ STEPS: Final = 100
 OWNER: Final = "0x" + "9" * 40
 LIFE_NS: Final = 10**15
 FEE: Final = 1
+SLOW: Final = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 LINE: Final = ("wallet", "ETH")
 LARGE: Final = [UNITS_MAX, UNITS_MAX - 1, UNITS_MAX // 2, 2**200 + 1, 2**64, 2**64 + 1, 2**53 + 1]
 
@@ -196,8 +196,8 @@ class Money(RuleBasedStateMachine):
         self.number = 0
         self.keys: dict[tuple[str, str], str] = {}
 
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        taken[sys._getframe(1).f_code.co_name.strip("_")] += 1
+    def do(self, name: str, work: Coroutine[Any, Any, Any]) -> Any:
+        taken[name] += 1
         return self.runner.run(work)
 
     @property
@@ -210,7 +210,7 @@ class Money(RuleBasedStateMachine):
     @initialize(granted=units, ceiling=units)
     def begin(self, granted: int, ceiling: int) -> None:
         self.firewall = Firewall(self.store, self.world, NOW_NS)
-        self.do(self._start(None, granted, ceiling))
+        self.do("begin", self._start(None, granted, ceiling))
 
     async def _start(self, parent: RunBook | None, granted: int, ceiling: int | None) -> None:
         self.number += 1
@@ -221,7 +221,7 @@ class Money(RuleBasedStateMachine):
 
     @rule(granted=units, ceiling=units)
     def start(self, granted: int, ceiling: int) -> None:
-        self.do(self._start(None, granted, ceiling))
+        self.do("start", self._start(None, granted, ceiling))
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), share=shares)
@@ -231,7 +231,7 @@ class Money(RuleBasedStateMachine):
         wanted = min(free * share // 100 + (1 if share > 100 else 0), UNITS_MAX)
         before = _lines(self.firewall.ledger.books)
         try:
-            self.do(self._start(parent, wanted, None))
+            self.do("child", self._start(parent, wanted, None))
         except ValueError:
             assert wanted > free
             assert _lines(self.firewall.ledger.books) == before, "a child that can't be given anything costs nothing"
@@ -259,7 +259,7 @@ class Money(RuleBasedStateMachine):
         self.firewall.chain.fault = fault
         arguments = {"to": PAYEE, "amount": f"{amount} wei"}
         call = Call(run=run.view.id, tool="wallet.transfer", arguments=arguments, key=key)
-        reply = self.do(self.firewall.pipeline.handle(call))
+        reply = self.do("pay", self.firewall.pipeline.handle(call))
         assert isinstance(reply, Reply)
         if reply.status == "done" and key is not None:
             decided = self.keys.setdefault((run.view.id, key), str(reply.decision_id))
@@ -273,14 +273,14 @@ class Money(RuleBasedStateMachine):
         free = run.book.lines[LINE].remaining
         address = str(run.view.address)
         self.world.balances[address] += min(amount, UNITS_MAX - self.world.balances[address])  # as on any chain
-        self.do(self.firewall.treasury.check())
+        self.do("earn", self.firewall.treasury.check())
         assert run.book.lines[LINE].remaining == free, "law 5: income became budget"
         self.check_ceilings()
 
     @rule(fault=faults)
     def sweep(self, fault: str) -> None:
         self.firewall.chain.fault = fault
-        self.do(self.firewall.treasury.check())
+        self.do("sweep", self.firewall.treasury.check())
         self._after(fault)
         if fault == "none":
             self.check_ceilings()
@@ -300,7 +300,7 @@ class Money(RuleBasedStateMachine):
     def end(self, data: st.DataObject) -> None:
         run = self.pick(data)
         now = self.firewall.clock.now_ns()
-        self.do(self.firewall.ledger.note(RunEnded(at_ns=now, run=run.view.id, reason="exited", exit_code=0)))
+        self.do("end", self.firewall.ledger.note(RunEnded(at_ns=now, run=run.view.id, reason="exited", exit_code=0)))
         self.firewall.runs.remove(run.view.id)
 
     @precondition(lambda self: self.live)
@@ -309,7 +309,7 @@ class Money(RuleBasedStateMachine):
         run = self.pick(data)
         run.stopped = "killed by the owner"
         now = self.firewall.clock.now_ns()
-        self.do(self.firewall.ledger.note(RunKilled(at_ns=now, run=run.view.id, by="the owner")))
+        self.do("kill", self.firewall.ledger.note(RunKilled(at_ns=now, run=run.view.id, by="the owner")))
 
     @rule(days=st.integers(0, 5))
     def time_passes(self, days: int) -> None:
@@ -319,11 +319,11 @@ class Money(RuleBasedStateMachine):
     @rule()
     def what_was_hidden_is_seen(self) -> None:
         self.world.hidden.clear()
-        self.do(self.firewall.doubts.ask())
+        self.do("what_was_hidden_is_seen", self.firewall.doubts.ask())
 
     @rule()
     def the_disk_is_back(self) -> None:
-        self.do(self.firewall.ledger.pay_what_is_owed())
+        self.do("the_disk_is_back", self.firewall.ledger.pay_what_is_owed())
 
     @rule()
     def restart(self) -> None:
@@ -421,11 +421,11 @@ def _state(books: Books) -> dict[str, Any]:
 
 TestMoney = Money.TestCase
 TestMoney.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=SLOW
 )
 
 
 def test_enough_steps_of_every_kind_were_taken() -> None:
     print(dict(taken))
     assert sum(taken.values()) >= STEPS_WANTED
-    assert min(taken[name] for name in ("pay", "child", "earn", "sweep", "expire", "end", "crash", "restart")) > 100
+    assert min(taken[name] for name in ("pay", "child", "earn", "sweep", "expire", "end", "crash", "restart")) > 20
