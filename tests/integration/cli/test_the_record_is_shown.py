@@ -25,7 +25,7 @@ def test_every_event_is_one_plain_line_that_leaves_nothing_out(safebox: Program,
         f"{RUN} allow wallet.transfer pay 0.1 ETH → acme ({ACME})",
         f'{RUN} deny email.send mail mallory@evil.example "hi\\u001b]0;owned\\u0007\\nthere" '
         "[email.recipient_not_listed: the recipient is not in the mandate]",
-        f"{RUN} hold compute.stop stop i1 [main.hold: wait]",
+        f"{RUN} hold compute.stop stop i1 (waits as dec_3) [main.hold: wait]",
         f"{RUN} done wallet.transfer 0.1 ETH taken, transaction hash 0x{'ab' * 32}, block number 4",
         f"{RUN} end run exited, status 0",
     ]

@@ -241,12 +241,13 @@ def _is_over(state: dict[str, Any], report: dict[str, Any] | None) -> bool:
 
 
 def _cut_short(folder: Path, state: dict[str, Any]) -> bool:
-    """Whether a sandbox was never started and now never will be: its maker is dead, and so is its keeper after this.
+    """Whether a bought sandbox was never started and never will be: its maker is dead, and so is its keeper after this.
 
-    A keeper writes down that it starts before it says so, and starts nothing once its maker's end is closed; one that
-    was given the word already is ended, and asked again.
+    One that isn't bought needs no such care: it ends with its owner, started or not. A keeper writes down that it
+    starts before it says so, and starts nothing once its maker's end is closed; one that was given the word already is
+    ended, and asked again.
     """
-    if not owner_is_dead(state["owner"]) or _has_started(folder):
+    if state["until"] is None or not owner_is_dead(state["owner"]) or _has_started(folder):
         return False
     end_process(state["keeper"])
     until = time.monotonic() + KILL_SECONDS
