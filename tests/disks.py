@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
-import pytest
+from tests.real_parts import go_without, require_root
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str = "1m") -> Generator[Path]:
     """A file system of so many bytes, where it may be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
+    require_root("mounts a file system")
     folder.mkdir()
     _tried("mount", "-t", "tmpfs", "-o", f"size={size}", "safebox-test", str(folder))
     try:
@@ -41,8 +39,7 @@ def fill(folder: Path) -> Path:
 @contextlib.contextmanager
 def read_only(folder: Path) -> Generator[None]:
     """Nobody may open a file in this folder for writing, nor make one; it is a mount of its own ever after."""
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
+    require_root("mounts a file system")
     _tried("mount", "--bind", str(folder), str(folder))
     try:
         _tried("mount", "-o", "remount,bind,ro", str(folder))
@@ -65,4 +62,4 @@ def immutable(*files: Path) -> Generator[None]:
 def _tried(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"this machine refuses {command[0]}: {done.stderr.strip()}")
+        go_without(f"this machine refuses {command[0]}: {done.stderr.strip()}")

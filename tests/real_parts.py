@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
@@ -178,17 +178,27 @@ def require(name: str) -> str:
 
     Skips the test, visibly, when the part is missing; fails it under CI=true or when the part is there but broken.
     """
-    import pytest
-
     test = os.environ.get("PYTEST_CURRENT_TEST", "")
     _used_by.setdefault(name, set()).add(Path(test.partition("::")[0]).stem or "collection")
     part = find(name)
     if part.usable:
         return part.at
-    message = f"real part missing: {name} ({part.purpose}): {part.wrong}"
-    if part.broken or in_ci():
+    go_without(f"real part missing: {name} ({part.purpose}): {part.wrong}", broken=part.broken)
+
+
+def go_without(message: str, *, broken: bool = False) -> NoReturn:
+    """Skip a test, visibly, for what this machine hasn't; fail it under CI=true or if it is there but broken."""
+    import pytest
+
+    if broken or in_ci():
         pytest.fail(message, pytrace=False)
     pytest.skip(message)
+
+
+def require_root(what: str) -> None:
+    """Go on only as root, which alone may do `what`."""
+    if os.geteuid() != 0:
+        go_without(f"only root {what}")
 
 
 def table() -> list[str]:

@@ -95,11 +95,11 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
 assert socket.if_nameindex() == [(1, "lo")]
 assert socket.getaddrinfo("localhost", 80)
 with tempfile.NamedTemporaryFile() as file: file.write(b"x"); file.flush(); mmap.mmap(file.fileno(), 1)
-database = sqlite3.connect("/work/data.sqlite3"); database.execute("pragma journal_mode=wal")
+database = sqlite3.connect(os.path.expanduser("~/data.sqlite3")); database.execute("pragma journal_mode=wal")
 database.execute("create table t(x)")
 with multiprocessing.get_context("fork").Pool(2) as pool: assert pool.map(abs, [-1, -2]) == [1, 2]
 callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda value: value + 1); assert callback(1) == 2
-os.mkfifo("/work/pipe")
+os.mkfifo(os.path.expanduser("~/pipe"))
 import asyncio; asyncio.run(asyncio.sleep(0))
 print("fine")
 """

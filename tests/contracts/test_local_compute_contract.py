@@ -150,7 +150,7 @@ def test_an_unknown_image_buys_nothing(compute: LocalCompute, reference: str) ->
 
 def test_limits_other_than_the_default_hold(bench: Bench, reference: str) -> None:
     compute = LocalCompute(bench.engine, Limits(work_inodes=100))
-    program = "for i in range(200): open(f'/work/{i}', 'w')"
+    program = "import os; home = os.environ['HOME']\nfor i in range(200): open(f'{home}/{i}', 'w')"
     instance = compute.start(
         reference=reference, image=IMAGE, command=("python3", "-c", program), input=None, seconds=60
     )

@@ -245,14 +245,6 @@ class Ledger:
         """Whether an outcome waits to be recorded."""
         return bool(self._owed)
 
-    async def catch_up(self) -> None:
-        """Fold what other firewalls have written so far.
-
-        Raises:
-            LedgerUnavailable: if it can't be read.
-        """
-        await self._store.append([])
-
     def close(self) -> None:
         """Write what is queued and let go of the store."""
         self._store.close()

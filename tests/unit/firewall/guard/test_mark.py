@@ -13,7 +13,7 @@ import pytest
 
 from safebox.firewall.errors import FirewallError
 from safebox.firewall.guard.mark import FOLDER, TRACEBACK_AT, Judged, Mark, remains
-from tests.real_parts import ROOT
+from tests.real_parts import ROOT, require_root
 from tests.unit.firewall.guard.judged import ACTION, BUNDLE
 
 WHOSE = Judged(ACTION.run, ACTION.id, ACTION.tool, ACTION.digest, BUNDLE)
@@ -129,15 +129,15 @@ def test_what_is_not_exactly_a_mark_names_nobody(
     assert [judged for _, judged, traceback in remains(tmp_path) if traceback] in ([], [None])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_mark_of_another_user_names_nobody(tmp_path: Path) -> None:
+    require_root("gives files away")
     path = left_by(tmp_path, traceback=b"Current thread")
     os.chown(path, 12_345, 12_345)
     assert list(remains(tmp_path)) == [(path, None, "")]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_no_mark_is_kept_in_somebody_elses_folder(tmp_path: Path) -> None:
+    require_root("gives files away")
     folder = tmp_path / FOLDER
     folder.mkdir()
     os.chown(folder, 12_345, 12_345)
