@@ -50,6 +50,8 @@ _OVER: Final = ("released", "denied", "refused", "expired", "void")
 _READS: Final = ("email.list", "email.read", "wallet.balance", "compute.status")
 _OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
 _EVERY: Final = tuple(TOOLS)
+_ENFORCED: Final = frozenset({"main", "freeze", "hold", "budget", "policy", "firewall", "request"})
+"""Domains whose codes are never only monitored: the firewall gives them itself, or the others stand on them."""
 _COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
 
 KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
@@ -66,6 +68,11 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "email.not_granted": ("email.send", "email.list", "email.read"),
     "rate.email_per_hour": ("email.send",),
     "rate.denials": tuple(name for name in TOOLS if name not in _READS),
+    "rate.per_minute": _EVERY,
+    "rate.per_hour": _EVERY,
+    "rate.per_day": _EVERY,
+    "hours.closed": _EVERY,
+    "freeze.kind": _EVERY,
     "transfer.payee_not_listed": ("wallet.transfer",),
     "transfer.payee_lookalike": ("wallet.transfer",),
     "transfer.over_per_transfer": ("wallet.transfer",),
@@ -147,6 +154,13 @@ class Metrics:
             self._counter("safebox_decision_reasons", "Reasons given, all of each decision.", "code", "tool"),
             codes, tools,
         )  # fmt: skip
+        self._monitored = Counts(
+            self._counter(
+                "safebox_policy_monitored", "Reasons of rules in monitor mode, which blocked nothing.", "code"
+            ),
+            codes,
+        )
+        self._monitored.start((code,) for code in KNOWN_CODES if code.split(".")[0] not in _ENFORCED)
         pairs = [(code, tool) for code, about in KNOWN_CODES.items() for tool in about]
         self._reasons.start(pairs)
         self._decisions.start((Verdict.DENY.value, tool, code) for code, tool in pairs)
@@ -260,6 +274,11 @@ class Metrics:
         for reason in reasons:
             self._reasons.child((reason.code, tool)).inc()
         self._decision_seconds.observe(seconds)
+
+    def monitored(self, reasons: Sequence[Reason]) -> None:
+        """What rules in monitor mode said of one decision."""
+        for reason in reasons:
+            self._monitored.child((reason.code,)).inc()
 
     def answered(self, tool: str, seconds: float) -> None:
         """One call answered, however it ended, after `seconds`."""

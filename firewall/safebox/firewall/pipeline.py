@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.action import Action, Call, canonical
-from safebox.firewall.core.decision import Verdict, refusal
+from safebox.firewall.core.decision import Verdict, overruled, refusal
 from safebox.firewall.core.document import (
     decided_event,
     policy_input,
@@ -145,7 +145,7 @@ class Pipeline:
         run.check_live(action.caller)
         answer = self._holds.rule(run, action, answer)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
-            answer = refusal("budget.exceeded", "there is not enough budget left for this")
+            answer = overruled(answer, "budget.exceeded", "there is not enough budget left for this")
         number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
         decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
         if decided.allowed:
@@ -193,4 +193,5 @@ class Pipeline:
     def _seen(self, action: Action, decided: Decided) -> None:
         age = (self._clock.now_ns() - action.received_ns) / 1e9
         self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, age)
+        self._metrics.monitored(decided.answer.monitored)
         self._runs.tell(decided)

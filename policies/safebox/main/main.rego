@@ -5,6 +5,7 @@ package safebox.main
 
 import data.data.holds
 import data.data.limits
+import data.data.modes
 import data.data.tools
 
 # METADATA
@@ -17,13 +18,32 @@ default decision := {
 	"obligations": {},
 }
 
-decision := {"verdict": "deny", "reasons": [reason | some reason in _denials], "obligations": _retry} if {
+# The plain yes first: modes are looked up only where some rule has said something.
+decision := {"verdict": "allow", "reasons": [], "obligations": {}} if {
+	count(_objections) == 0
+	count(_requests) == 0
+	_allowed
+} else := {
+	"verdict": "deny",
+	"reasons": [reason | some reason in _denials],
+	"obligations": object.union(_retry, _told),
+} if {
 	count(_denials) > 0
-} else := {"verdict": "allow", "reasons": [], "obligations": {}} if {
+} else := {"verdict": "allow", "reasons": [], "obligations": _told} if {
 	_allowed
 	_nothing_waits
-} else := {"verdict": "hold", "reasons": [reason | some reason in _holds], "obligations": _hold_obligations} if {
+} else := {
+	"verdict": "hold",
+	"reasons": [reason | some reason in _holds],
+	"obligations": object.union(_hold_obligations, _told),
+} if {
 	_allowed
+} else := {
+	"verdict": "deny",
+	"reasons": [{"code": "main.no_rule_allows", "message": "No rule allows this action."}],
+	"obligations": _told,
+} if {
+	count(_monitored) > 0
 }
 
 # METADATA
@@ -63,7 +83,42 @@ deny contains {"code": "main.hold_groups", "message": "Different groups would ha
 	not _one_group
 }
 
-# A deny for its rate alone is a limit: asking later may pass. So is a freeze, which is no fault of the run's.
+# METADATA
+# title: Always enforced
+# description: Codes that begin so block in every mode. They are the ground the other rules stand on, or a brake.
+always_enforced := {"main.", "freeze.", "transfer.frozen"}
+
+# What is only monitored is told beside the verdict, whatever that is, and blocks nothing.
+default _told := {}
+
+_told := {"monitored": [reason | some reason in _monitored]} if count(_monitored) > 0
+
+_denials contains reason if {
+	some reason in _objections
+	not _is_monitored(reason)
+}
+
+_holds contains reason if {
+	some reason in _requests
+	not _is_monitored(reason)
+}
+
+_monitored contains reason if {
+	some reason in _objections
+	_is_monitored(reason)
+}
+
+_monitored contains reason if {
+	some reason in _requests
+	_is_monitored(reason)
+}
+
+_is_monitored(reason) if {
+	modes.codes[reason.code] == "monitor"
+	not strings.any_prefix_match(reason.code, always_enforced)
+}
+
+# A deny for its rate, its hour or a freeze alone is a limit: asking later may pass, and asking was no fault.
 default _retry := {}
 
 _retry := {"retry_after_s": limits.rate.retry_after_s} if {
@@ -72,9 +127,7 @@ _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 	}
 }
 
-_passes(code) if startswith(code, "rate.")
-
-_passes(code) if code == "transfer.frozen"
+_passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze.", "transfer.frozen"})
 
 # Nothing holds it, or what holds it has passed in a way that is enough for everything that holds it now.
 _nothing_waits if count(_holds) == 0
@@ -205,44 +258,48 @@ _allows contains name if {
 
 _allows contains name if some name in data.safebox.site[input.action.kind].allow
 
-_denials contains reason if some reason in deny
+_objections contains reason if some reason in deny
 
-_denials contains reason if {
+_objections contains reason if {
 	input.action.kind in _kinds.email
 	some reason in data.safebox.email.deny
 }
 
-_denials contains reason if {
+_objections contains reason if {
 	input.action.kind in _kinds.transfer
 	some reason in data.safebox.transfer.deny
 }
 
-_denials contains reason if {
+_objections contains reason if {
 	input.action.kind in _kinds.compute
 	some reason in data.safebox.compute.deny
 }
 
-_denials contains reason if {
+_objections contains reason if {
 	input.action.kind in _kinds.inference
 	some reason in data.safebox.inference.deny
 }
 
-_denials contains reason if some reason in data.safebox.rate.deny
+_objections contains reason if some reason in data.safebox.rate.deny
 
-_denials contains reason if some reason in data.safebox.replication.deny
+_objections contains reason if some reason in data.safebox.replication.deny
 
-_denials contains reason if some reason in data.safebox.accumulation.deny
+_objections contains reason if some reason in data.safebox.accumulation.deny
 
-_holds contains reason if {
+_objections contains reason if some reason in data.safebox.hours.deny
+
+_objections contains reason if some reason in data.safebox.freeze.deny
+
+_requests contains reason if {
 	input.action.kind in _kinds.transfer
 	some reason in data.safebox.transfer.hold
 }
 
 # Site rules are filed under the kind they are about, or under "all"; see the folder's README.
-_denials contains reason if some reason in data.safebox.site[input.action.kind].deny
+_objections contains reason if some reason in data.safebox.site[input.action.kind].deny
 
-_denials contains reason if some reason in data.safebox.site.all.deny
+_objections contains reason if some reason in data.safebox.site.all.deny
 
-_holds contains reason if some reason in data.safebox.site[input.action.kind].hold
+_requests contains reason if some reason in data.safebox.site[input.action.kind].hold
 
-_holds contains reason if some reason in data.safebox.site.all.hold
+_requests contains reason if some reason in data.safebox.site.all.hold

@@ -377,3 +377,111 @@ test_holds_of_different_groups_are_denied if {
 			with data.data.holds.codes as codes
 	}
 }
+
+_monitor(code) := {code: "monitor"}
+
+_told(code) := {"monitored": [_reason(code)]}
+
+test_a_monitored_deny_is_told_and_blocks_nothing if {
+	answer := data.safebox.main.decision with input as fixtures.email
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+		with data.data.modes.codes as _monitor("site.deny")
+	answer == {"verdict": "allow", "reasons": [], "obligations": _told("site.deny")}
+}
+
+test_a_monitored_hold_is_told_and_holds_nothing if {
+	answer := data.safebox.main.decision with input as fixtures.email
+		with data.safebox.site.email.hold as {_reason("site.hold")}
+		with data.data.modes.codes as _monitor("site.hold")
+	answer == {"verdict": "allow", "reasons": [], "obligations": _told("site.hold")}
+}
+
+test_a_monitored_rule_of_the_pack_is_told_beside_a_deny if {
+	document := json.patch(fixtures.email, [
+		{"op": "replace", "path": "/facts/rates/hour", "value": 5},
+		{"op": "replace", "path": "/facts/recipients/0/listed", "value": false},
+	])
+	answer := data.safebox.main.decision with input as document
+		with data.data.modes.codes as _monitor("email.recipient_not_listed")
+	answer.verdict == "deny"
+	[reason.code | some reason in answer.reasons] == ["rate.email_per_hour"]
+	answer.obligations.retry_after_s == 60
+	[reason.code | some reason in answer.obligations.monitored] == ["email.recipient_not_listed"]
+}
+
+test_a_monitored_rule_is_told_beside_a_hold_and_changes_none_of_its_terms if {
+	answer := data.safebox.main.decision with input as _large
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+		with data.data.modes.codes as _monitor("site.deny")
+	answer.verdict == "hold"
+	answer.obligations == {
+		"hold": {"group": "owners", "approvals": 2, "expires_s": 3600},
+		"monitored": [_reason("site.deny")],
+	}
+}
+
+test_the_terms_of_a_monitored_hold_bind_nobody if {
+	answer := data.safebox.main.decision with input as _large
+		with data.data.modes.codes as _monitor("transfer.approve_above")
+	answer.verdict == "hold"
+	[reason.code | some reason in answer.reasons] == ["transfer.challenge_above"]
+	answer.obligations.hold == {"group": "owners", "challenge_s": 600, "expires_s": 3600}
+	[reason.code | some reason in answer.obligations.monitored] == ["transfer.approve_above"]
+}
+
+test_a_monitored_rule_is_told_where_no_rule_allows if {
+	document := fixtures.set(fixtures.email, "/action/tool", "email.shred")
+	answer := data.safebox.main.decision with input as document
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+		with data.data.modes.codes as _monitor("site.deny")
+	answer.verdict == "deny"
+	[reason.code | some reason in answer.reasons] == ["main.no_rule_allows"]
+	answer.obligations == _told("site.deny")
+}
+
+test_what_is_not_exactly_monitored_is_enforced if {
+	every codes in [
+		{},
+		null,
+		[],
+		["site.deny"],
+		{"site.deny": "enforce"},
+		{"site.deny": "Monitor"},
+		{"site.deny": true},
+		{"site.deny": ["monitor"]},
+		{"site.den": "monitor"},
+		{"site": "monitor"},
+		{"site.*": "monitor"},
+	] {
+		answer := data.safebox.main.decision with input as fixtures.email
+			with data.safebox.site.all.deny as {_reason("site.deny")}
+			with data.data.modes.codes as codes
+		answer == {"verdict": "deny", "reasons": [_reason("site.deny")], "obligations": {}}
+	}
+	answer := data.safebox.main.decision with input as fixtures.email
+		with data.safebox.site.all.deny as {_reason("site.deny")}
+		with data.data.modes as {}
+	answer.verdict == "deny"
+}
+
+test_what_the_other_rules_stand_on_is_enforced_in_every_mode if {
+	every pair in [
+		["main.expired", fixtures.set(fixtures.email, "/facts/expired", true)],
+		["main.caller", fixtures.set(fixtures.email, "/action/caller", "owner")],
+		["transfer.frozen", fixtures.set(fixtures.transfer, "/facts/frozen", true)],
+	] {
+		answer := data.safebox.main.decision with input as pair[1]
+			with data.data.modes.codes as _monitor(pair[0])
+		answer.verdict == "deny"
+		pair[0] in {reason.code | some reason in answer.reasons}
+		not "monitored" in object.keys(answer.obligations)
+	}
+}
+
+test_a_reason_that_is_no_reason_is_never_monitored if {
+	answer := data.safebox.main.decision with input as fixtures.email
+		with data.safebox.site.all.deny as {"said by nobody"}
+		with data.data.modes.codes as _monitor("said by nobody")
+	answer.verdict == "deny"
+	answer.reasons == ["said by nobody"]
+}

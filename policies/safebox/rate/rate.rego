@@ -32,6 +32,48 @@ deny contains {"code": "rate.denials", "message": "Too many denied actions; only
 	not _denials_in_rate
 }
 
+# METADATA
+# title: Too many in a minute
+# description: Where data/limits gives a kind a number per minute, no more of it is allowed in any minute.
+# custom:
+#   code: rate.per_minute
+#   threat: spam
+#   severity: medium
+#   remedy: Wait, or raise the minute's number of this kind in data/limits.
+deny contains {"code": "rate.per_minute", "message": "Too many actions of this kind in the last minute."} if {
+	not _unlimited
+	not _within("minute")
+	not _for_the_owner
+}
+
+# METADATA
+# title: Too many in an hour
+# description: Where data/limits gives a kind a number per hour, no more of it is allowed in any hour.
+# custom:
+#   code: rate.per_hour
+#   threat: spam
+#   severity: medium
+#   remedy: Wait, or raise the hour's number of this kind in data/limits.
+deny contains {"code": "rate.per_hour", "message": "Too many actions of this kind in the last hour."} if {
+	not _unlimited
+	not _within("hour")
+	not _for_the_owner
+}
+
+# METADATA
+# title: Too many in a day
+# description: Where data/limits gives a kind a number per day, no more of it is allowed in any 24 hours.
+# custom:
+#   code: rate.per_day
+#   threat: spam
+#   severity: medium
+#   remedy: Wait, or raise the day's number of this kind in data/limits.
+deny contains {"code": "rate.per_day", "message": "Too many actions of this kind in the last day."} if {
+	not _unlimited
+	not _within("day")
+	not _for_the_owner
+}
+
 # Rego orders null below every number, so what is compared is first shown to be a number.
 _mail_in_rate if {
 	is_number(input.facts.rates.hour)
@@ -48,3 +90,27 @@ _reads_only if input.action.effects == ["read"]
 
 # What the firewall itself does for the owner, such as sweeping, is never held back by what the agent did.
 _for_the_owner if input.action.caller == "owner"
+
+# A kind that has no numbers has no limit here; how many there were must be known all the same.
+_unlimited if {
+	is_object(limits.rate.kinds)
+	is_string(input.action.kind)
+	object.get(limits.rate.kinds, input.action.kind, null) == null
+	is_number(input.facts.rates.minute)
+	is_number(input.facts.rates.hour)
+	is_number(input.facts.rates.day)
+}
+
+_within(window) if {
+	is_number(input.facts.rates[window])
+	numbers := limits.rate.kinds[input.action.kind]
+	is_object(numbers)
+	_free(input.facts.rates[window], object.get(numbers, window, null))
+}
+
+_free(_, number) if number == null
+
+_free(done, number) if {
+	is_number(number)
+	done < number
+}

@@ -74,3 +74,69 @@ test_an_action_without_effects_counts_as_more_than_reading if {
 		"rate.denials" in _denied with input as fixtures.set(document, "/facts/rates/denied_10m", 5)
 	}
 }
+
+# Each window of the facts, and its code.
+_windows := {"minute": "rate.per_minute", "hour": "rate.per_hour", "day": "rate.per_day"}
+
+_limits(numbers) := object.union(data.data.limits.rate, {"kinds": {"transfer": numbers}})
+
+_done(window, number) := fixtures.set(fixtures.transfer, sprintf("/facts/rates/%s", [window]), number)
+
+test_a_kind_with_a_number_is_allowed_so_often_and_no_more if {
+	every window, code in _windows {
+		count(_denied) == 0 with input as _done(window, 2) with data.data.limits.rate as _limits({window: 3})
+		_denied == {code} with input as _done(window, 3) with data.data.limits.rate as _limits({window: 3})
+		count(_denied) == 0 with input as _done(window, 1000000)
+	}
+}
+
+test_each_window_has_a_code_of_its_own if {
+	"rate.per_minute" in _denied with input as _done("minute", 3) with data.data.limits.rate as _limits({"minute": 3})
+	"rate.per_hour" in _denied with input as _done("hour", 3) with data.data.limits.rate as _limits({"hour": 3})
+	"rate.per_day" in _denied with input as _done("day", 3) with data.data.limits.rate as _limits({"day": 3})
+}
+
+test_a_number_of_one_kind_is_about_no_other if {
+	every window in object.keys(_windows) {
+		document := fixtures.set(fixtures.compute, sprintf("/facts/rates/%s", [window]), 9)
+		count(_denied) == 0 with input as document with data.data.limits.rate as _limits({window: 3})
+	}
+}
+
+test_a_number_is_about_what_the_agent_does if {
+	none := {"minute": 0, "hour": 0, "day": 0}
+	every document in [fixtures.fund, fixtures.sweep] {
+		count(_denied) == 0 with input as document
+			with data.data.limits.rate as object.union(data.data.limits.rate, {"kinds": {"funding": none}})
+	}
+}
+
+test_a_number_that_is_none_denies_and_null_is_no_limit if {
+	every window, code in _windows {
+		every number in ["3", true, [], {}] {
+			code in _denied with input as fixtures.transfer with data.data.limits.rate as _limits({window: number})
+		}
+		every number in [3, "3", true, [3]] {
+			code in _denied with input as fixtures.transfer with data.data.limits.rate as _limits(number)
+		}
+		every kinds in [null, 3, "transfer", ["transfer"]] {
+			code in _denied with input as fixtures.transfer with data.data.limits.rate.kinds as kinds
+		}
+		code in _denied with input as fixtures.transfer with data.data.limits.rate as {"denials_in_ten_minutes": 5}
+		count(_denied) == 0 with input as fixtures.transfer with data.data.limits.rate as _limits({window: null})
+		count(_denied) == 0 with input as fixtures.transfer with data.data.limits.rate as _limits(null)
+	}
+}
+
+test_how_often_it_was_must_be_known if {
+	every window, code in _windows {
+		every path in ["/facts", "/facts/rates", sprintf("/facts/rates/%s", [window]), "/action/kind"] {
+			every document in fixtures.broken(fixtures.transfer, path) {
+				code in _denied with input as document
+				code in _denied with input as document with data.data.limits.rate as _limits({window: 3})
+			}
+		}
+		code in _denied with input as _done(window, "2")
+		code in _denied with input as _done(window, "2") with data.data.limits.rate as _limits({window: 3})
+	}
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,37 @@ def test_a_bundle_that_says_yes_to_nothing_is_found(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
     assert [finding.code for finding in check([tmp_path / "nowhere"])] == ["policy.unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("modes", "why"),
+    [
+        ({"codes": {"email.recipient_not_listed": "monitor", "rate.denials": "enforce"}}, None),
+        ({"codes": {"main.caller": "monitor"}}, "main.caller can't be monitored; it is enforced"),
+        ({"codes": {"main.no_rule_allows": "monitor"}}, "can't be monitored"),
+        ({"codes": {"transfer.frozen": "monitor"}}, "can't be monitored"),
+        ({"codes": {"email.recipient_not_listet": "monitor"}}, "no rule says email.recipient_not_listet"),
+        ({"codes": {"budget.exceeded": "monitor"}}, "no rule says budget.exceeded"),
+        (
+            {"codes": {"email.recipient_not_listed": "warn"}},
+            "'warn' is no mode; email.recipient_not_listed is enforced",
+        ),
+        ({"codes": {"email.recipient_not_listed": ["monitor"]}}, "is no mode"),
+        ({"monitor": ["email.recipient_not_listed"]}, "monitor means nothing here"),
+    ],
+)
+def test_a_mode_that_would_not_do_what_it_says_is_found(
+    tmp_path: Path, modes: dict[str, object], why: str | None
+) -> None:
+    file = tmp_path / "data/modes/data.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(modes))
+    findings = check([pack_folder(), tmp_path])
+    assert [(found.file, found.code) for found in findings] == ([(str(file), "policy.mode")] if why else [])
+    assert why is None or why in findings[0].message
+
+
+def test_a_rule_of_ones_own_may_be_monitored(tmp_path: Path) -> None:
+    (tmp_path / "data/modes").mkdir(parents=True)
+    (tmp_path / "data/modes/data.json").write_text('{"codes": {"site.sunday": "monitor"}}')
+    assert found(tmp_path, GOOD) == []

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebox.firewall.core.decision import ANSWER_BYTES_MAX, Answer, Decision, Reason, Verdict, parse_answer, refusal
+from safebox.firewall.core.decision import (
+    ANSWER_BYTES_MAX,
+    Answer,
+    Decision,
+    Reason,
+    Verdict,
+    overruled,
+    parse_answer,
+    refusal,
+)
 from safebox.firewall.errors import PolicyUnavailable
 
 ALLOW: dict[str, Any] = {"verdict": "allow", "reasons": [], "obligations": {}}
@@ -117,3 +126,38 @@ def test_what_stands_in_for_a_missing_yes_is_a_deny() -> None:
     decision = Decision("dec_1", answer, "sha256:0")
     assert (decision.verdict, decision.code) == (Verdict.DENY, "firewall.policy_unavailable")
     assert Decision("dec_2", Answer(Verdict.ALLOW, (), {}), "").code == ""
+
+
+SAID = [{"code": "site.hours", "message": "Not now."}]
+
+
+@pytest.mark.parametrize("verdict", ["allow", "deny", "hold"])
+def test_what_was_only_monitored_is_read_beside_any_verdict(verdict: str) -> None:
+    reasons: list[Any] = [] if verdict == "allow" else DENY["reasons"]
+    raw = json.dumps({"verdict": verdict, "reasons": reasons, "obligations": {"monitored": SAID, "hold": {}}})
+    answer = parse_answer(raw)
+    assert answer.verdict == verdict
+    assert answer.monitored == (Reason("site.hours", "Not now."),)
+    assert parse_answer(json.dumps(ALLOW)).monitored == ()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, True, 1, "site.hours", [], {}, ["site.hours"], [None], [[]], [{}], SAID[0]),
+        *([{"code": "a.b"}], [{"message": "m"}], [{"code": 1, "message": "m"}], [{"code": "a.b", "message": None}]),
+        *([SAID[0], {}], [SAID[0] | {"more": 1}]),
+    ],
+)
+def test_what_was_monitored_is_a_list_of_reasons_or_there_is_no_answer(said: object) -> None:
+    with pytest.raises(PolicyUnavailable) as caught:
+        parse_answer(json.dumps(ALLOW | {"obligations": {"monitored": said}}))
+    assert caught.value.kind == "shape"
+
+
+def test_a_refusal_by_the_firewall_keeps_what_was_monitored() -> None:
+    answer = Answer(Verdict.ALLOW, (), {"monitored": SAID, "retry_after_s": 5})
+    assert overruled(answer, "budget.exceeded", "no") == Answer(
+        Verdict.DENY, (Reason("budget.exceeded", "no"),), {"monitored": SAID}
+    )
+    assert overruled(parse_answer(json.dumps(ALLOW)), "a.b", "no") == refusal("a.b", "no")

@@ -16,6 +16,7 @@ CODE = re.compile(r'"code": "([a-z_]+\.[a-z_]+)"')
 DOCUMENTED: dict[str, set[str]] = {
     "safebox_decisions_total": {"verdict", "tool", "code"},
     "safebox_decision_reasons_total": {"code", "tool"},
+    "safebox_policy_monitored_total": {"code"},
     "safebox_decision_duration_seconds": set(),
     "safebox_call_duration_seconds": {"tool"},
     "safebox_effects_total": {"connector", "status"},
@@ -62,6 +63,7 @@ def touched() -> Metrics:
     metrics = Metrics()
     metrics.decided("email.send", Verdict.DENY, (Reason("email.not_granted", "no"),), 1e-4)
     metrics.answered("email.send", 1e-3)
+    metrics.monitored((Reason("email.not_granted", "no"),))
     metrics.effect("mail", "done")
     metrics.effect_without_allow()
     metrics.port_failed("engine")
@@ -126,6 +128,21 @@ def test_an_allow_counts_without_a_code() -> None:
     metrics = Metrics()
     metrics.decided("email.send", Verdict.ALLOW, (), 1e-4)
     assert value(metrics, "safebox_decisions_total", verdict="allow", tool="email.send", code="") == 1
+
+
+def test_what_is_only_monitored_is_counted_by_code_and_as_no_denial() -> None:
+    metrics = Metrics()
+    assert value(metrics, "safebox_policy_monitored_total", code="email.not_granted") == 0
+    assert value(metrics, "safebox_policy_monitored_total", code="main.caller") is None, "it is always enforced"
+    metrics.decided("email.send", Verdict.ALLOW, (), 1e-4)
+    metrics.monitored((Reason("email.not_granted", "a"), Reason("site.hours", "b")))
+    assert value(metrics, "safebox_policy_monitored_total", code="email.not_granted") == 1
+    assert value(metrics, "safebox_policy_monitored_total", code="site.hours") == 1
+    assert value(metrics, "safebox_decision_reasons_total", code="email.not_granted", tool="email.send") == 0
+    metrics.monitored([Reason(f"site.rule_{number}", "no") for number in range(2 * CODES_MAX)])
+    samples = [s for f in metrics.registry.collect() if f.name == "safebox_policy_monitored" for s in f.samples]
+    assert len(samples) <= CODES_MAX + 2
+    assert (value(metrics, "safebox_policy_monitored_total", code=OTHER) or 0) > 0
 
 
 def test_codes_beyond_the_limit_are_counted_as_other() -> None:

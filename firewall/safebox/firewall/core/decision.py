@@ -19,6 +19,10 @@ ANSWERS_KEPT: Final = 256
 """Policies give few different answers, most of all the plain yes; each is read once."""
 
 
+MONITORED: Final = "monitored"
+"""The obligation under which an answer tells what rules in monitor mode said."""
+
+
 class Verdict(enum.StrEnum):
     """The three answers there are."""
 
@@ -40,6 +44,16 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
     reasons: tuple[Reason, ...]
     obligations: dict[str, Any]
+
+    @property
+    def monitored(self) -> tuple[Reason, ...]:
+        """What rules in monitor mode said: told and counted, it blocked nothing.
+
+        Raises:
+            msgspec.ValidationError: if it is no list of reasons; such an answer is never parsed.
+        """
+        said = self.obligations.get(MONITORED)
+        return () if said is None else msgspec.convert(said, tuple[Reason, ...], strict=True)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -75,6 +89,7 @@ def parse_answer(raw: bytes | str) -> Answer:
     try:
         answer = _DECODER.decode(raw)
         json.loads(raw, object_pairs_hook=_unique)
+        _check_monitored(answer)
     except (ValueError, RecursionError) as error:  # msgspec's and json's own errors are ValueErrors
         raise PolicyUnavailable(f"the policy's answer has the wrong shape: {error}", kind="shape") from error
     if answer.verdict is not Verdict.ALLOW and not answer.reasons:
@@ -88,6 +103,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError("a key is there twice")
 
 
+def _check_monitored(answer: Answer) -> None:
+    if MONITORED in answer.obligations and not answer.monitored:
+        raise ValueError("nothing is monitored, and that is said")
+
+
 def refusal(code: str, message: str) -> Answer:
     """The deny that stands in when no yes can be had."""
     return Answer(Verdict.DENY, (Reason(code, message),), {})
+
+
+def overruled(answer: Answer, code: str, message: str) -> Answer:
+    """The deny that the firewall puts in an answer's place, with what was monitored in it."""
+    kept = {MONITORED: answer.obligations[MONITORED]} if MONITORED in answer.obligations else {}
+    return Answer(Verdict.DENY, (Reason(code, message),), kept)

@@ -15,7 +15,7 @@ import msgspec
 
 from safebox.firewall.core.action import Approval
 from safebox.firewall.core.approval import is_signed
-from safebox.firewall.core.decision import Verdict
+from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.record import AskedAgain, Decided, HoldClosed, Settled, Voted
 
 SECOND: Final = 1_000_000_000
@@ -56,10 +56,13 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Obligations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hold: Terms
+    monitored: tuple[Reason, ...] = ()
 
 
 def parse_terms(obligations: Mapping[str, Any]) -> Terms | None:
     """Read `{"hold": {"group", "approvals" or "challenge_s", "expires_s"}}`; None for anything else.
+
+    What rules in monitor mode said may stand beside it.
 
     Fails closed: a hold without terms is one nobody can approve, and the pipeline denies it.
     """

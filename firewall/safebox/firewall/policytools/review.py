@@ -16,6 +16,7 @@ from safebox.firewall.engines.syntax import PolicySyntaxError, Source, parse_mod
 from safebox.firewall.engines.validate import validate
 from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.policytools.finding import Finding
+from safebox.firewall.policytools.modes import check_modes
 from safebox.firewall.policytools.rules import check_rules, check_untested
 
 __all__ = ["Finding", "check"]
@@ -40,6 +41,7 @@ def check(folders: Sequence[Path]) -> list[Finding]:
     for source in sources:
         findings += check_rules(source)
     findings += check_untested(policies, everything)
+    findings += check_modes(bundle, policies, folders)
     if not any(finding.code in {"policy.function", "policy.recursion"} for finding in findings):
         findings += _check_whole(bundle)
     return sorted(findings, key=lambda finding: (finding.file, finding.line, finding.code))

@@ -87,7 +87,7 @@ def _parts(event: Mapping[str, Any], *, full: bool) -> Parts:
 
 def _decided(event: Mapping[str, Any], full: bool) -> Parts:
     answer = fields(event.get("answer"))
-    text = summary(event, full=full) + _by_owner(event) + _of_hold(event, answer)
+    text = summary(event, full=full) + _by_owner(event) + _of_hold(event, answer) + _of_monitored(answer)
     return str(answer.get("verdict", "?")), clean(event.get("tool", "")), text, _why(answer)
 
 
@@ -96,6 +96,13 @@ def _of_hold(event: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     if answer.get("verdict") == "hold":
         return f" (waits as {clean(event.get('decision', '?'))})"
     return f" (held before as {clean(event['hold'])})" if event.get("hold") else ""
+
+
+def _of_monitored(answer: Mapping[str, Any]) -> str:
+    """The rules that would have said otherwise, were they not in monitor mode."""
+    said = fields(answer.get("obligations")).get("monitored") or ()
+    codes = ", ".join(clean(reason["code"]) for reason in said)
+    return f" (only monitored: {codes})" if codes else ""
 
 
 def _by_owner(event: Mapping[str, Any]) -> str:
