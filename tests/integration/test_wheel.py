@@ -17,6 +17,7 @@ from tests.real_parts import ROOT
 
 NEEDED = (
     "safebox/policies/safebox/main/main.rego",
+    "safebox/policies/golden/",
     "safebox/policies/schemas/",
     "safebox/policies/data/",
     "safebox/sandbox/seccomp.json",

@@ -102,8 +102,10 @@ _unlimited if {
 }
 
 _within(window) if {
+	is_object(limits.rate.kinds)
+	is_string(input.action.kind)
 	is_number(input.facts.rates[window])
-	numbers := limits.rate.kinds[input.action.kind]
+	numbers := object.get(limits.rate.kinds, input.action.kind, {})
 	is_object(numbers)
 	_free(input.facts.rates[window], object.get(numbers, window, null))
 }
