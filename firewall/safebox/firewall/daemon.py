@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,10 +20,10 @@ from safebox.firewall.connectors.compute import ComputeProvider
 from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
-from safebox.firewall.core.record import PolicyActivated, Received
+from safebox.firewall.core.record import Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.duties import Duties
-from safebox.firewall.engines.reload import Reload, ReloadingEngine
+from safebox.firewall.engines.reload import Reload
 from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
 from safebox.firewall.farsides import watch_far_sides
@@ -38,6 +39,7 @@ from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
+from safebox.firewall.policy import Policy
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
@@ -119,12 +121,15 @@ class Firewall:
         inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
         self._duties.begin(inspector.work())
         self.clock = SystemClock(self.ledger.books.last_ns)
-        self.engine = ReloadingEngine(
-            self._settings.policies,
+        self.policy = Policy(
+            self._settings,
+            self.ledger,
+            self.clock,
             observe=self._reloaded,
             deadline=self._watchdog.evaluation,
             checked=self._begun.checked,
         )
+        self.engine = self.policy.engine
         (keystore, self._world), _ = await asyncio.gather(self._open_world(key), self.engine.start())
         self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)
         self.pipeline = Pipeline(
@@ -219,10 +224,8 @@ class Firewall:
         """Do what somebody asks over the control socket. See `control.Operations`."""
         answer: dict[str, Any] = {}
         match op:
-            case "status":
-                answer = self._status()
-            case "ps":
-                answer = {"runs": [self._shown(run.view.id) for run in self.runs.all()]}
+            case "status" | "ps":
+                answer = self._status() if op == "status" else {"runs": self._all_shown()}
             case "start" | "attach" | "end":
                 answer = await self._operate_run(op, fields, sockets)
             case "kill" | "pause" | "resume" | "freeze" | "thaw":
@@ -230,6 +233,8 @@ class Firewall:
                 self._count_runs()
             case "approvals" | "approval" | "vote":
                 answer = await self.approvals.operate(op, fields)
+            case "activate":
+                answer = await self.policy.activate(str(fields["file"]), str(fields["by"]))
             case "hold":
                 pass  # the control server keeps count of who holds
             case "stop":
@@ -244,7 +249,7 @@ class Firewall:
             started = await self._lifecycle.start(
                 str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
             )
-            return {**started, "parts": self._settings.parts()}
+            return {**started, "parts": self.policy.parts()}
         run = str(fields["run"])
         if op == "attach":
             await self._lifecycle.attach(run, sockets)
@@ -257,6 +262,7 @@ class Firewall:
         for name, wanted in asked.items():
             found = getattr(self._settings, name, None)
             shown = [str(each) for each in found] if isinstance(found, tuple) else found  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            shown = str(shown) if isinstance(shown, Path) else shown  # pyright: ignore[reportUnknownArgumentType]
             if shown != wanted:
                 raise ConfigError(
                     f"the firewall that is up was started with another --{name.replace('_', '-')}",
@@ -300,9 +306,12 @@ class Firewall:
             "reasons": self.readiness(),
             "runs": len(self.runs.all()),
             "events": self._store.seq,
-            "parts": self._settings.parts(),
+            "parts": self.policy.parts(),
             "urls": {name: without_password(url) for name, url in self._world.urls.items()},
         }
+
+    def _all_shown(self) -> list[dict[str, Any]]:
+        return [self._shown(run.view.id) for run in self.runs.all()]
 
     def _shown(self, run: str) -> dict[str, Any]:
         book = self.ledger.book(run)
@@ -342,11 +351,7 @@ class Firewall:
             _LOG.error("the policy was not taken into force: %s", reload.problem)
         self.runs.tell_plain({"event": "policy", "bundle": reload.bundle, "problem": reload.problem})
         if reload.result == "activated":
-            self._duties.begin(self._note_policy(reload.bundle))
-
-    async def _note_policy(self, bundle: str) -> None:
-        with contextlib.suppress(LedgerUnavailable):
-            await self.ledger.note(PolicyActivated(at_ns=self.clock.now_ns(), bundle=bundle))
+            self._duties.begin(self.policy.note(reload.bundle))
 
     async def _stop_stalling(self, run: str, by: str) -> None:
         """Kill a run that ended one firewall after the other, and what it started."""

@@ -18,6 +18,7 @@ from safebox.firewall.core.record import (
     Decided,
     LedgerEvent,
     PolicyActivated,
+    PolicyRefused,
     Received,
     RunStarted,
     Settled,
@@ -252,6 +253,8 @@ class Ledger:
 
 def _bound(event: LedgerEvent) -> str | None:
     """The run about which a yes given without knowing this may be wrong; refusals, outcomes and income take nothing."""
-    if isinstance(event, PolicyActivated | Settled | Received) or (isinstance(event, Decided) and event.denied):
+    if isinstance(event, PolicyActivated | PolicyRefused | Settled | Received) or (
+        isinstance(event, Decided) and event.denied
+    ):
         return None
     return event.run

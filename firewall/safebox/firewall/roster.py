@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +22,7 @@ from safebox.firewall.core.holds import GROUP
 from safebox.firewall.errors import ConfigError
 from safebox.firewall.mandate.toml import BYTES_MAX, Document, TomlError, parse
 from safebox.firewall.mandate.toml import Path as Place
+from safebox.firewall.ownfile import OTHERS_ANY, OTHERS_WRITE, read_own
 
 FILE_NAME: Final = "approvers.toml"
 KEY_BYTES_MAX: Final = 1024
@@ -79,7 +79,7 @@ def read(path: Path) -> Groups:
     Raises:
         ConfigError: if others could write it, or anything in it is wrong; names the line.
     """
-    content = _content(path, others=stat.S_IWGRP | stat.S_IWOTH, most=BYTES_MAX)
+    content = read_own(path, others=OTHERS_WRITE, most=BYTES_MAX)
     if content is None:
         return _NOBODY
     try:
@@ -127,7 +127,7 @@ def read_signer(path: Path) -> Signer:
     Raises:
         ConfigError: if it isn't there, others could read it, or it is no such key.
     """
-    content = _content(path, others=0o077, most=KEY_BYTES_MAX)
+    content = read_own(path, others=OTHERS_ANY, most=KEY_BYTES_MAX)
     if content is None:
         raise ConfigError(f"there is no {path}", remedy="safebox approvals keygen NAME makes a key")
     try:
@@ -160,31 +160,3 @@ def _print_of(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino, now.st_mode, now.st_uid
-
-
-def _content(path: Path, *, others: int, most: int) -> bytes | None:
-    """The bytes of a regular file of ours for which others have none of the permissions `others`.
-
-    Raises:
-        ConfigError: if it is anything else; None means that there is no file.
-    """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="check the file") from error
-    try:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
-            raise ConfigError(f"{path} is no file of yours", remedy="check the file")
-        if about.st_mode & others:
-            raise ConfigError(f"others could read or change {path}", remedy=f"chmod 600 {path}")
-        content = os.read(handle, most + 1)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="check the file") from error
-    finally:
-        os.close(handle)
-    if len(content) > most:
-        raise ConfigError(f"{path} has more than {most} bytes", remedy="check the file")
-    return content

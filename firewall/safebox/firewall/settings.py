@@ -34,6 +34,8 @@ class Settings(NamedTuple):
     `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
     `prices` of None is the local provider's own list, `core.price.IMAGE_PRICES`. An image or model without a price
     can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
+    `policies` are the layers in force, the base first; with `governance`, the file that names who may sign policy,
+    there are none: then only an activated bundle judges.
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
 
@@ -52,6 +54,7 @@ class Settings(NamedTuple):
     until_idle: bool = False
     stand_in_funds: tuple[str, ...] = ()
     checkpoint_to: tuple[str, ...] = ()
+    governance: Path | None = None
 
     @property
     def ledger(self) -> Path:

@@ -139,7 +139,7 @@ def test_a_mode_that_would_not_do_what_it_says_is_found(
     file = tmp_path / "data/modes/data.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(modes))
-    findings = check([pack_folder(), tmp_path])
+    findings = [found for found in check([pack_folder(), tmp_path]) if found.code != "policy.looser"]
     assert [(found.file, found.code) for found in findings] == ([(str(file), "policy.mode")] if why else [])
     assert why is None or why in findings[0].message
 

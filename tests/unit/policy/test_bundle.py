@@ -70,12 +70,13 @@ def test_data_is_at_the_path_of_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_later_folder_replaces_numbers_and_adds_rules(tmp_path: Path) -> None:
-    pack = write(tmp_path / "pack", A)
+    pack = write(tmp_path / "pack", {**A, "data/strict/data.json": '{"limits": {"y": {"z": "higher"}}}'})
     site = write(tmp_path / "site", {"data/limits/data.json": '{"y": {"z": 9}}', "a/a.rego": "package a\nx := 1\n"})
     bundle = load_bundle([pack, site])
-    assert json.loads(bundle.data) == {"data": {"limits": {"x": 1, "y": {"z": 9}}}}
+    assert json.loads(bundle.data)["data"]["limits"] == {"x": 1, "y": {"z": 9}}
     assert [each.name for each in bundle.modules] == ["1/a/a.rego", "a/a.rego", "b/b.rego"]
-    assert load_bundle([pack, site]).digest != load_bundle([site, pack]).digest
+    other = write(tmp_path / "other", {"c.rego": "package c\n"})
+    assert load_bundle([pack, site, other]).digest != load_bundle([pack, other, site]).digest
 
 
 def test_a_bundle_survives_being_kept(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -45,6 +45,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         return DOMAIN + canonical(self)
 
 
+class Signable(Protocol):
+    """What a person may sign; it says its purpose in the bytes."""
+
+    def signed_bytes(self) -> bytes:
+        """Exactly what is signed."""
+        ...
+
+
 class Signer(msgspec.Struct, frozen=True):
     """An approver's private key; `text` is what the key file holds."""
 
@@ -62,7 +70,7 @@ class Signer(msgspec.Struct, frozen=True):
         encoded = base64.b64encode(ED25519 + self.seed).decode()
         return f"{_PRIVATE}+{self.name}+{self.verifier.id.hex()}+{encoded}"
 
-    def sign(self, statement: Statement) -> str:
+    def sign(self, statement: Signable) -> str:
         """Sign a statement; the signature as base64."""
         return base64.b64encode(Ed25519PrivateKey.from_private_bytes(self.seed).sign(statement.signed_bytes())).decode()
 

@@ -27,6 +27,7 @@ from safebox.firewall.core.record import (
     HoldClosed,
     LedgerEvent,
     PolicyActivated,
+    PolicyRefused,
     Received,
     RunEnded,
     RunKilled,
@@ -234,11 +235,16 @@ class RunBook:
 
 
 class Books:
-    """All runs of one ledger."""
+    """All runs of one ledger, and which policy was in force last.
+
+    `activated` is the last activation of a signed bundle (in governed mode), `policy_version` the highest there was.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, RunBook] = {}
         self.bundle = ""
+        self.activated: PolicyActivated | None = None
+        self.policy_version = 0
         self.last_ns = 0
         self.effects_without_allow = 0
 
@@ -246,6 +252,12 @@ class Books:
     def stalls(self) -> int:
         """How many actions ended the firewall that judged them."""
         return sum(len(book.stalled) for book in self.runs.values())
+
+    def _activate(self, event: PolicyActivated) -> None:
+        self.bundle = event.bundle
+        if event.version is not None:
+            self.activated = event
+            self.policy_version = max(self.policy_version, event.version)
 
     def apply(self, event: LedgerEvent) -> None:
         """Take one more event into account.
@@ -263,7 +275,9 @@ class Books:
             case RunStarted():
                 self._started(event)
             case PolicyActivated():
-                self.bundle = event.bundle
+                self._activate(event)
+            case PolicyRefused():
+                pass
             case Received():
                 self.runs[event.run].earn(event.amount)
             case Voted() | HoldClosed() | AskedAgain():

@@ -148,10 +148,32 @@ class WalletThawed(Event, frozen=True, kw_only=True, tag="wallet_thawed"):
     by: str
 
 
-class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated"):
-    """From here on, decisions name this bundle."""
+class PolicyActivated(Event, frozen=True, kw_only=True, tag="policy_activated", omit_defaults=True):
+    """From here on, decisions name this bundle; `relaxed` is what its overlays may make looser (path → reason).
+
+    In governed mode `version`, `content` (the digest of all that was signed), who signed, and who activated it.
+    """
 
     bundle: str
+    relaxed: dict[str, str] = {}
+    version: int | None = None
+    content: str = ""
+    signers: tuple[str, ...] = ()
+    by: str = ""
+
+
+class PolicyRefused(Event, frozen=True, kw_only=True, tag="policy_refused"):
+    """Somebody asked to activate this bundle and it was refused; what was unreadable has no digest and version 0.
+
+    `signers` is what the file says, whoever they are.
+    """
+
+    bundle: str
+    version: int
+    content: str
+    signers: tuple[str, ...]
+    reason: str
+    by: str
 
 
 class Received(Event, frozen=True, kw_only=True, tag="received"):
@@ -217,6 +239,7 @@ LedgerEvent = (
     | RunKilled
     | RunEnded
     | PolicyActivated
+    | PolicyRefused
     | Received
     | RunPaused
     | RunResumed

@@ -5,6 +5,7 @@ Rule 1: a bundle is read from one or more folders: the pack first, then overlays
         `data.data.limits` in Rego), as OPA reads bundles. In data, a later folder's value replaces an earlier one's.
 Rule 2: the digest names exactly the content that decides, whatever the file system's order, times or place.
 Rule 3: what can't be read, is too large, or says a number that an engine would round, is refused as a whole.
+Rule 4: an overlay's data may only make things stricter (`strictness`), but for the paths its `relax.json` names.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, Final, NoReturn, cast
 import msgspec
 
 from safebox.firewall.engines.pack import pack_folder as pack_folder  # noqa: PLC0414 - where most look for it
+from safebox.firewall.engines.relax import RELAX_NAME, read_relaxed
+from safebox.firewall.engines.strictness import DIRECTIONS, Looser, looser_data, path_text
 from safebox.firewall.errors import PolicyUnavailable
 
 FILE_BYTES_MAX: Final = 1_048_576
@@ -32,6 +35,8 @@ EXACT_INT_MAX: Final = 2**53
 
 Data = dict[str, Any]
 
+SITE_DATA: Final = ("data", "site")
+"""Where overlays keep numbers of their own."""
 TEST_SUFFIX: Final = "_test.rego"
 DATA_NAME: Final = "data.json"
 
@@ -44,12 +49,33 @@ class Module(msgspec.Struct, frozen=True):
     origin: str = ""
 
 
+class Layer(msgspec.Struct, frozen=True):
+    """One folder of a bundle: where it was, what it may make looser (path → reason), what site data it adds."""
+
+    folder: str = ""
+    relaxed: dict[str, str] = {}
+    added: tuple[tuple[str, ...], ...] = ()
+
+
 class Bundle(msgspec.Struct, frozen=True):
-    """Everything a decision depends on besides its input. Equal content has an equal digest."""
+    """Everything a decision depends on besides its input. Equal content has an equal digest.
+
+    `layers` say where it came from, the base first; they decide nothing and are not in the digest.
+    """
 
     modules: tuple[Module, ...]
     data: str
     digest: str
+    layers: tuple[Layer, ...] = ()
+
+    @property
+    def relaxed(self) -> dict[str, str]:
+        """Every relaxation in force, with its reasons."""
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            for path, reason in sorted(layer.relaxed.items()):
+                found[path] = f"{found[path]}; {reason}" if path in found else reason
+        return found
 
     def encode(self) -> bytes:
         """Say the bundle as the canonical bytes whose SHA-256 is its digest, to be kept for repeating decisions."""
@@ -66,7 +92,7 @@ def decode_bundle(raw: bytes) -> Bundle:
         listing = msgspec.json.decode(raw, type=_Listing)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyUnavailable(f"not a policy bundle: {error}", kind="broken") from error
-    return _seal([Module(name, text) for name, text in listing.modules], listing.data)
+    return seal([Module(name, text) for name, text in listing.modules], listing.data)
 
 
 def load_bundle(folders: Sequence[Path], *, tests: bool = False) -> Bundle:
@@ -79,21 +105,82 @@ def load_bundle(folders: Sequence[Path], *, tests: bool = False) -> Bundle:
     Raises:
         PolicyUnavailable: if a folder is missing, has no module, can't be read, or is too large.
     """
-    modules: list[Module] = []
-    data: Data = {}
-    budget = _Budget()
-    for index, folder in enumerate(folders):
+    stack = Stack(tests=tests)
+    for folder in folders:
+        for path, looser in stack.add(folder):
+            raise _too_loose(path, looser, folder)
+    return stack.bundle()
+
+
+class Stack:
+    """Reads layers one by one, the base first.
+
+    Args:
+        tests: also take `*_test.rego` in.
+    """
+
+    def __init__(self, *, tests: bool = False) -> None:
+        self._tests = tests
+        self._modules: list[Module] = []
+        self._data: Data = {}
+        self._layers: list[Layer] = []
+        self._directions: object = None
+        self._budget = _Budget()
+        self.used: set[tuple[int, str]] = set()
+        """The relaxations that data needed: the layer's number, and the path."""
+
+    def add(self, folder: Path) -> list[tuple[Path, Looser]]:
+        """Take one more folder in; returns what its data makes looser and its `relax.json` doesn't name, and where.
+
+        Raises:
+            PolicyUnavailable: if it is missing, can't be read, or is too large.
+        """
+        index = len(self._layers)
+        own, modules, files = self._read(folder, index)
+        data = cast(Data, json.loads(json.dumps(self._data)))
+        _merge(data, own, None)
+        relaxed = read_relaxed(folder) if index else {}
+        found: list[Looser] = []
+        if index:
+            found = looser_data(self._data, data, self._directions, said=self._said)
+            self.used |= {(index, each.path) for each in found if each.path in relaxed}
+            found = [each for each in found if each.path not in relaxed or "safebox" in own]
+        else:
+            self._directions = _at(data, DIRECTIONS)
+        self._layers.append(Layer(str(folder), relaxed, _added_for_sites(self._data, data)))
+        self._modules += modules
+        self._data = data
+        return [(_file_of(each, files, folder), each) for each in found]
+
+    def bundle(self) -> Bundle:
+        """All layers as one bundle.
+
+        Raises:
+            PolicyUnavailable: if there is no module in it.
+        """
+        if not self._modules:
+            raise PolicyUnavailable("no policy files found", kind="missing", remedy="check the policy folders")
+        return seal(self._modules, json.dumps(self._data, sort_keys=True, ensure_ascii=False), self._layers)
+
+    def _read(self, folder: Path, index: int) -> tuple[Data, list[Module], list[tuple[str, Path]]]:
         own: Data = {}
-        for relative, path in policy_files(folder, tests=tests):
-            text = _read(path, budget)
+        modules: list[Module] = []
+        files: list[tuple[str, Path]] = []
+        for relative, path in policy_files(folder, tests=self._tests):
+            text = _read(path, self._budget)
             if path.name == DATA_NAME:
-                _graft(own, relative.split("/")[:-1], _parse_data(text, path), path)
+                place = relative.split("/")[:-1]
+                _graft(own, place, parse_data(text, path), path)
+                files.append((path_text(("data", *place)), path))
             else:
                 modules.append(Module(f"{index}/{relative}" if index else relative, text, str(path)))
-        _merge(data, own, None)
-    if not modules:
-        raise PolicyUnavailable("no policy files found", kind="missing", remedy="check the policy folders")
-    return _seal(modules, json.dumps(data, sort_keys=True, ensure_ascii=False))
+        return own, modules, files
+
+    def _said(self, code: str) -> bool:
+        """Whether rules so far might say a code: the text of one has it, or its last part by itself."""
+        last = code.rpartition(".")[2]
+        parts = (code, f'"{last}"', f"`{last}`")
+        return any(part in module.text for module in self._modules for part in parts)
 
 
 def policy_files(folder: Path, *, tests: bool = False) -> Iterator[tuple[str, Path]]:
@@ -152,7 +239,12 @@ def _unreadable(error: OSError) -> NoReturn:
     raise PolicyUnavailable(f"a policy folder can't be read: {error}", kind="unreadable") from error
 
 
-def _parse_data(text: str, path: Path) -> Data:
+def parse_data(text: str, path: Path | str) -> Data:
+    """Read a data file's text: one object, no key twice, whole numbers only.
+
+    Raises:
+        PolicyUnavailable: if it is anything else.
+    """
     try:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_exact_int, parse_float=_inexact, parse_constant=_inexact
@@ -183,6 +275,30 @@ def _inexact(text: str) -> NoReturn:
     raise ValueError(f"{text[:40]} is not exact; write whole numbers, ratios in basis points")
 
 
+def _too_loose(file: Path, looser: Looser, folder: Path) -> PolicyUnavailable:
+    remedy = f"to allow it all the same, name the path with a reason in {folder / RELAX_NAME}"
+    cause = f"{file}: {looser.path} would be looser ({looser.why}); {remedy}"
+    return PolicyUnavailable(cause, kind="looser", remedy=remedy)
+
+
+def _file_of(looser: Looser, files: Sequence[tuple[str, Path]], folder: Path) -> Path:
+    """The data file that says a path: the one deepest in the folder whose place leads there."""
+    found = [(len(place), path) for place, path in files if looser.path.startswith(place)]
+    return max(found)[1] if found else folder
+
+
+def _added_for_sites(before: Data, after: Data) -> tuple[tuple[str, ...], ...]:
+    old, new = _as_object(_at(before, SITE_DATA)) or {}, _as_object(_at(after, SITE_DATA)) or {}
+    return tuple(("data", *SITE_DATA, key) for key in sorted(new.keys() - old.keys()))
+
+
+def _at(data: Data, path: Sequence[str]) -> object:
+    found: Any = data
+    for part in path:
+        found = (_as_object(found) or {}).get(part)
+    return found
+
+
 def _graft(tree: Data, path: Sequence[str], value: Data, origin: Path) -> None:
     for key in reversed(path):
         value = {key: value}
@@ -205,10 +321,11 @@ def _as_object(value: Any) -> Data | None:
     return cast(Data, value) if isinstance(value, dict) else None
 
 
-def _seal(modules: Sequence[Module], data: str) -> Bundle:
+def seal(modules: Sequence[Module], data: str, layers: Sequence[Layer] = ()) -> Bundle:
+    """Make a bundle of modules and the JSON text of their data."""
     ordered = tuple(sorted(modules, key=lambda module: module.name))
     digest = "sha256:" + hashlib.sha256(_canonical(ordered, data)).hexdigest()
-    return Bundle(ordered, data, digest)
+    return Bundle(ordered, data, digest, tuple(layers))
 
 
 def _canonical(modules: Sequence[Module], data: str) -> bytes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +21,7 @@ import msgspec
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.engines.bundle import Bundle, load_bundle, policy_files
 from safebox.firewall.engines.embedded import EmbeddedEngine
+from safebox.firewall.engines.relax import RELAX_NAME
 from safebox.firewall.engines.validate import Checked, validate
 from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.ports import EngineHealth
@@ -49,6 +51,7 @@ class ReloadingEngine:
 
     Args:
         folders: of the policies.
+        load: gives the bundle to start with, where policy comes from no folders.
         observe: is told of each attempt to bring a bundle into force.
         deadline: the context of each evaluation; ends the process if that doesn't come back.
         checked: gives what a check that began earlier found; it counts for the very bundle it looked at, once.
@@ -58,11 +61,14 @@ class ReloadingEngine:
         self,
         folders: Sequence[Path],
         *,
+        load: Callable[[], Bundle] | None = None,
         observe: Callable[[Reload], None] = lambda reload: None,
         deadline: AbstractContextManager[None] | None = None,
         checked: Callable[[], Checked] | None = None,
     ) -> None:
         self._folders = tuple(folders)
+        self._load = load or partial(load_bundle, self._folders)
+        self._relaxed: dict[str, str] = {}
         self._checked = checked
         self._deadline = deadline
         self._observe = observe
@@ -77,6 +83,11 @@ class ReloadingEngine:
         return self._engine.bundle if self._engine else ""
 
     @property
+    def relaxed(self) -> Mapping[str, str]:
+        """What the overlays in force may make looser: path → reason."""
+        return self._relaxed
+
+    @property
     def failing(self) -> str | None:
         """What is wrong with the newest state of the folders; nothing if it is in force."""
         if self._watch is not None and self._watch.done():
@@ -87,6 +98,20 @@ class ReloadingEngine:
         """Load the folders once, then follow them. A broken pack is no exception: it shows in `health`."""
         await self._reload()
         self._watch = asyncio.create_task(self._follow(), name="policy-reload")
+
+    async def replace(self, bundle: Bundle, record: Callable[[], Awaitable[None]]) -> None:
+        """Put this bundle in force, once it is checked and `record` has come back.
+
+        Raises:
+            PolicyUnavailable: if it is no good.
+            SafeboxError: what `record` raises. Then, too, what was in force stays so.
+        """
+        if problem := await asyncio.to_thread(validate, bundle):
+            raise PolicyUnavailable(problem, kind="refused")
+        engine = EmbeddedEngine(bundle, self._deadline)
+        await record()
+        self._engine, self._relaxed = engine, bundle.relaxed
+        self._settle("activated")
 
     async def stop(self) -> None:
         """Follow no longer; what is in force stays so."""
@@ -126,11 +151,11 @@ class ReloadingEngine:
     async def _reload(self) -> None:
         before = take_print(self._folders)
         try:
-            bundle = load_bundle(self._folders)
+            bundle = self._load()
         except PolicyUnavailable as error:
             self._refuse(error.cause)
         else:
-            if bundle.digest == self.bundle:
+            if (bundle.digest, bundle.relaxed) == (self.bundle, self._relaxed):
                 self._settle("unchanged")
             elif problem := await asyncio.to_thread(self._problem, bundle):
                 self._refuse(problem)
@@ -154,6 +179,7 @@ class ReloadingEngine:
         except PolicyUnavailable as error:
             self._refuse(error.cause)
         else:
+            self._relaxed = bundle.relaxed
             self._settle("activated")
 
     def _settle(self, result: Literal["activated", "unchanged"]) -> None:
@@ -170,7 +196,7 @@ def take_print(folders: Sequence[Path]) -> Print:
     found: list[tuple[str, int, int, int, int, int]] = []
     for index, folder in enumerate(folders):
         with contextlib.suppress(PolicyUnavailable, OSError):
-            for relative, path in policy_files(folder):
+            for relative, path in [*policy_files(folder), (RELAX_NAME, folder / RELAX_NAME)]:
                 now = path.stat()
                 times = (now.st_mtime_ns, now.st_ctime_ns)
                 found.append((f"{index}/{relative}", *times, now.st_size, now.st_ino, now.st_dev))

@@ -4,7 +4,7 @@ A policy can end the process that loads it (a rule that depends on itself overfl
 So the candidate is parsed, checked, compiled and asked first in a child with limits, and only a child that says so in
 the end lets it pass.
 
-`python -m safebox.firewall.engines.validate` reads `Bundle.encode()` from standard input and writes a `Finding`.
+`python -m safebox.firewall.engines.validate` reads a `_Question` from standard input and writes a `Finding`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from safebox.firewall.engines.bundle import BUNDLE_BYTES_MAX, Bundle, decode_bundle, load_bundle
+from safebox.firewall.engines.bundle import BUNDLE_BYTES_MAX, Bundle, Layer, decode_bundle, load_bundle
 from safebox.firewall.errors import PolicyUnavailable
 
 SECONDS_MAX: Final = 10
@@ -35,6 +35,13 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     digest: str
     problem: str | None
+
+
+class _Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the child is asked: the bundle, and what is known of its layers."""
+
+    bundle: msgspec.Raw
+    layers: tuple[Layer, ...]
 
 
 class Checked(NamedTuple):
@@ -62,7 +69,7 @@ def validate(bundle: Bundle) -> str | None:
     try:
         child = subprocess.run(
             [sys.executable, "-I", "-m", "safebox.firewall.engines.validate"],
-            input=bundle.encode(),
+            input=msgspec.json.encode(_Question(msgspec.Raw(bundle.encode()), bundle.layers)),
             capture_output=True,
             timeout=SECONDS_MAX,
             check=False,
@@ -96,6 +103,7 @@ def examine(bundle: Bundle) -> str | None:
     from safebox.firewall.engines.embedded import EmbeddedEngine
     from safebox.firewall.engines.probes import probe
     from safebox.firewall.engines.recursion import find_cycle
+    from safebox.firewall.engines.siterules import describe, unrelaxed
     from safebox.firewall.engines.syntax import parse_module
 
     try:
@@ -106,6 +114,8 @@ def examine(bundle: Bundle) -> str | None:
                 return f"{source.module.name}:{reference.line}: {why}"
         if cycle := find_cycle(sources):
             return f"rules depend on themselves: {' -> '.join(cycle)}"
+        for found in unrelaxed(sources, bundle.layers):
+            return describe(found, bundle.layers)
         return probe(EmbeddedEngine(bundle))
     except PolicyUnavailable as error:
         return error.cause
@@ -122,7 +132,8 @@ def main() -> None:
         (resource.RLIMIT_FSIZE, 0),
     ):
         resource.setrlimit(kind, (limit, limit + 1))
-    bundle = decode_bundle(sys.stdin.buffer.read(2 * BUNDLE_BYTES_MAX))
+    question = msgspec.json.decode(sys.stdin.buffer.read(2 * BUNDLE_BYTES_MAX), type=_Question)
+    bundle = msgspec.structs.replace(decode_bundle(bytes(question.bundle)), layers=question.layers)
     problem = examine(bundle)
     finding = Finding(bundle.digest, None if problem is None else problem[: _OUTPUT_MAX // 8])
     sys.stdout.buffer.write(msgspec.json.encode(finding))

@@ -10,16 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from safebox.firewall.engines.builtins import refused_calls
-from safebox.firewall.engines.bundle import TEST_SUFFIX, Bundle, Module, load_bundle
+from safebox.firewall.engines.bundle import TEST_SUFFIX, Bundle, Module
 from safebox.firewall.engines.recursion import find_cycle
 from safebox.firewall.engines.syntax import PolicySyntaxError, Source, parse_module
 from safebox.firewall.engines.validate import validate
 from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.policytools.finding import Finding
+from safebox.firewall.policytools.layering import Layering
 from safebox.firewall.policytools.modes import check_modes
 from safebox.firewall.policytools.rules import check_rules, check_untested
 
 __all__ = ["Finding", "check"]
+
+_SAID_ALREADY = frozenset({"policy.function", "policy.recursion", "policy.looser"})
+"""What would only be found a second time by trying whether the bundle may come into force."""
 
 
 def check(folders: Sequence[Path]) -> list[Finding]:
@@ -29,21 +33,21 @@ def check(folders: Sequence[Path]) -> list[Finding]:
         folders: the pack, then overlays, as they will be in force together.
     """
     try:
-        everything = load_bundle(folders, tests=True)
-        bundle = load_bundle(folders)
+        layering = Layering(folders)
     except PolicyUnavailable as error:
         return [Finding("", 0, "policy.unreadable", error.cause, error.remedy)]
-    sources, findings = _parse(everything.modules)
+    sources, findings = _parse(layering.everything.modules)
     if findings:
         return findings
     policies = [source for source in sources if not source.module.name.endswith(TEST_SUFFIX)]
     findings = [*_check_calls(policies), *_check_cycle(policies)]
     for source in sources:
         findings += check_rules(source)
-    findings += check_untested(policies, everything)
-    findings += check_modes(bundle, policies, folders)
-    if not any(finding.code in {"policy.function", "policy.recursion"} for finding in findings):
-        findings += _check_whole(bundle)
+    findings += layering.findings(policies)
+    findings += check_untested(policies, layering.everything)
+    findings += check_modes(layering.bundle, policies, folders)
+    if not any(finding.code in _SAID_ALREADY for finding in findings):
+        findings += _check_whole(layering.bundle)
     return sorted(findings, key=lambda finding: (finding.file, finding.line, finding.code))
 
 

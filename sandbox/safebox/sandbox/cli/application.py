@@ -42,10 +42,14 @@ class _Commands(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands of a group without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(word, COMMANDS[self._prefix() + word]) for word in self.list_commands(ctx)])
+            formatter.write_dl([(word, _line_of(self._prefix() + word)) for word in self.list_commands(ctx)])
 
     def _prefix(self) -> str:
         return f"{self.name} " if self.name in GROUPS else ""
+
+
+def _line_of(path: str) -> str:
+    return COMMANDS[path] if path in COMMANDS else GROUPS[path]
 
 
 def _application() -> Any:

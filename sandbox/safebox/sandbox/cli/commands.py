@@ -24,6 +24,10 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Policy": {
         "policy check": "Find what is wrong with policies before they are in force",
         "policy test": "Run the tests of policies",
+        "policy bundle build": "Make one file of policies, for people to sign",
+        "policy bundle sign": "Sign such a file",
+        "policy bundle verify": "Say what is in such a file and who signed it",
+        "policy bundle activate": "Have a governed firewall judge by it from now on",
     },
     "Record": {
         "audit tail": "Show what agents asked for and what was decided",
@@ -45,9 +49,10 @@ GROUPS = {
     "mandate": "What a run may do",
     "approvals": "What people decide",
     "policy": "The rules that judge",
+    "policy bundle": "Policies that people sign",
     "audit": "The record of every decision",
     "image": "What agents run in",
 }
-"""The first words of commands of two words."""
+"""The first words of commands of two or three words."""
 
 COMMANDS = {command: line for commands in HEADINGS.values() for command, line in commands.items()}

@@ -14,6 +14,7 @@ COLOURS: Final = {
     "allow": "32",
     "deny": "1;31",
     "stall": "1;31",
+    "refused": "1;31",
     "hold": "33",
     "done": "2",
     "failed": "31",
@@ -122,8 +123,26 @@ def _run_ended(event: Mapping[str, Any], full: bool) -> Parts:
 def _policy(event: Mapping[str, Any], full: bool) -> Parts:
     if event.get("problem"):
         return "policy", "bundle", "not taken into force; the last good one stays", (clean(event["problem"]),)
-    bundle = clean(event.get("bundle", ""))
-    return "policy", "bundle", f"{bundle if full else bundle[:19]} is in force", ()
+    text = f"{_bundle(event, full)} is in force{_signers(event, 'signed by')}"
+    relaxed = ", ".join(f"{clean(path)} ({clean(why)})" for path, why in fields(event.get("relaxed")).items())
+    return "policy", "bundle", f"{text}; relaxed: {relaxed}" if relaxed else text, ()
+
+
+def _policy_refused(event: Mapping[str, Any], full: bool) -> Parts:
+    by = clean(event.get("by", ""))
+    text = f"{_bundle(event, full)}{_signers(event, 'that bears the names of')} was to be activated by {by}"
+    return "refused", "bundle", text, (clean(event.get("reason", "")),)
+
+
+def _bundle(event: Mapping[str, Any], full: bool) -> str:
+    digest = clean(event.get("bundle") or "what can't be read")
+    version = f"version {event['version']}, " if event.get("version") else ""
+    return f"{version}{digest if full else digest[:19]}"
+
+
+def _signers(event: Mapping[str, Any], how: str) -> str:
+    signers = ", ".join(map(clean, event.get("signers") or ()))
+    return f", {how} {signers}" if signers else ""
 
 
 def _stalled(event: Mapping[str, Any], full: bool) -> Parts:
@@ -164,6 +183,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ()),
     "policy": _policy,
     "policy_activated": _policy,
+    "policy_refused": _policy_refused,
     "stalled": _stalled,
     "voted": _voted,
     "hold_closed": _hold_closed,

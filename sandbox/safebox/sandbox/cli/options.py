@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 PoliciesOption = Annotated[
-    list[Path] | None, typer.Option("--policies", metavar="DIR", help="Policies to judge by, instead of the pack.")
+    list[Path] | None,
+    typer.Option("--policies", metavar="DIR", help="An overlay on top of the pack; first a whole pack instead of it."),
 ]
 PlaybooksOption = Annotated[
     list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
@@ -33,6 +34,10 @@ EngineOption = Annotated[
 FundOption = Annotated[
     list[str] | None,
     typer.Option("--fund", metavar="ADDRESS=WEI", help="What somebody owns on the stand-in chain at its first start."),
+]
+GovernanceOption = Annotated[
+    Path | None,
+    typer.Option("--governance", metavar="FILE", help="Judge only by signed bundles; FILE says who may sign."),
 ]
 CheckpointOption = Annotated[
     list[str] | None,

@@ -14,7 +14,9 @@ from safebox.sandbox.cli.words import clean
 if TYPE_CHECKING:
     from safebox.firewall.policytools import Finding
 
-Folders = Annotated[list[Path] | None, typer.Argument(metavar="DIR", help="Overlays, on top of the pack.")]
+Folders = Annotated[
+    list[Path] | None, typer.Argument(metavar="DIR", help="Overlays on top of the pack, or first a whole pack.")
+]
 
 
 def policy_check(
@@ -39,12 +41,10 @@ def policy_check(
 
 
 def policy_folders(named: list[Path] | None) -> list[Path]:
-    """The pack, unless one of the folders is itself a whole pack, and the folders that were named."""
-    from safebox.firewall.engines.bundle import pack_folder
+    """The folders in force when these are named, as for `safebox serve --policies`."""
+    from safebox.firewall.engines.layers import policy_layers
 
-    folders = [folder.resolve() for folder in named or ()]
-    whole = any((folder / "safebox" / "main" / "main.rego").is_file() for folder in folders)
-    return folders if whole else [pack_folder(), *folders]
+    return list(policy_layers(named or ()))
 
 
 def _say(finding: Finding) -> None:

@@ -12,6 +12,7 @@ from safebox.sandbox.cli.options import (
     ChainOption,
     CheckpointOption,
     EngineOption,
+    GovernanceOption,
     MailOption,
     MetricsOption,
     ModelOption,
@@ -28,6 +29,7 @@ def run(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The agent's folder, with its safebox.toml.")] = Path(),
     command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND", help="Instead of the mandate's.")] = None,
     policies: PoliciesOption = None,
+    governance: GovernanceOption = None,
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
@@ -43,6 +45,7 @@ def run(
     """Run an agent under its mandate; the exit status is the agent's own."""
     setup = Setup(
         policies=tuple(policies or ()),
+        governance=governance,
         playbooks=tuple(playbooks or ()),
         chain_url=chain_url,
         chain_id=chain_id,

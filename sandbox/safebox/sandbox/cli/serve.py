@@ -19,6 +19,7 @@ from safebox.sandbox.cli.options import (
     CheckpointOption,
     EngineOption,
     FundOption,
+    GovernanceOption,
     MailOption,
     MetricsOption,
     ModelOption,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 def serve(
     policies: PoliciesOption = None,
+    governance: GovernanceOption = None,
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
@@ -56,6 +58,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     setup = Setup(
         policies=tuple(policies or ()),
+        governance=governance,
         playbooks=tuple(playbooks or ()),
         chain_url=chain_url,
         chain_id=chain_id,
@@ -97,7 +100,8 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     from safebox.firewall.engines.validate import check
 
     settings = setup.settings(until_idle=until_idle)
-    checked = Aside(partial(check, settings.policies))  # a process of its own: the rest is loaded meanwhile
+    # a process of its own: the rest is loaded meanwhile
+    checked = Aside(partial(check, settings.policies)) if settings.governance is None else None
     from safebox.firewall.keyfile import owner_key
 
     key = Aside(partial(owner_key, settings.home))  # slow on purpose
@@ -107,13 +111,15 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     from safebox.sandbox.provider import LocalCompute
 
     engine = found.result()
-    firewall = Firewall(settings, LocalCompute(engine), setup.chain(), begun=Begun(key.result, checked.result))
+    firewall = Firewall(
+        settings, LocalCompute(engine), setup.chain(), begun=Begun(key.result, checked.result if checked else None)
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, firewall.ended.set)
     await firewall.start()
     typer.echo(f"safebox firewall in {settings.home}, metrics at {firewall.metrics_url}")
-    for part, what in settings.parts().items():
+    for part, what in firewall.policy.parts().items():
         typer.echo(f"  {part:8} {what}")
     if ready is not None:
         ready()

@@ -19,6 +19,7 @@ class Setup(NamedTuple):
     """What was said on the command line; `None` and empty mean the default."""
 
     policies: tuple[Path, ...] = ()
+    governance: Path | None = None
     playbooks: tuple[Path, ...] = ()
     chain_url: str | None = None
     chain_id: int | None = None
@@ -39,6 +40,7 @@ class Setup(NamedTuple):
             *(("--model-price", each) for each in self.model_prices),
             *(("--fund", each) for each in self.funds),
             *(("--checkpoint-to", each) for each in self._second_places()),
+            ("--governance", self.governance.absolute() if self.governance else None),
             ("--chain-url", self.chain_url),
             ("--chain-id", self.chain_id),
             ("--smtp-url", self.smtp_url),
@@ -52,7 +54,8 @@ class Setup(NamedTuple):
     def asked(self) -> dict[str, Any]:
         """What was said and is not the default, by the names of `Settings`: a firewall that is up must be like that."""
         said = {
-            "policies": [str(each.absolute()) for each in self.policies],
+            "policies": [str(each) for each in self._layers()] if self.policies else None,
+            "governance": str(self.governance.absolute()) if self.governance else None,
             "playbooks": [str(each.absolute()) for each in self.playbooks],
             "chain_url": self.chain_url,
             "smtp_url": self.smtp_url,
@@ -67,15 +70,15 @@ class Setup(NamedTuple):
         """The firewall's settings.
 
         Raises:
-            ConfigError: if a price is malformed.
+            ConfigError: if a price is malformed, or policy is to come from folders and from signed bundles at once.
         """
-        from safebox.firewall.engines.pack import pack_folder
         from safebox.firewall.settings import Settings, state_folder
 
         key = os.environ.get("OPENAI_API_KEY") or None
         return Settings(
             home=state_folder(),
-            policies=tuple(each.absolute() for each in self.policies) or (pack_folder(),),
+            policies=self._layers(),
+            governance=self.governance.absolute() if self.governance else None,
             playbooks=tuple(each.absolute() for each in self.playbooks),
             chain_url=self.chain_url,
             smtp_url=self.smtp_url,
@@ -88,6 +91,18 @@ class Setup(NamedTuple):
             stand_in_funds=self.funds,
             checkpoint_to=self._second_places(),
         )
+
+    def _layers(self) -> tuple[Path, ...]:
+        """The policy folders in force; none where only signed bundles judge."""
+        from safebox.firewall.engines.layers import policy_layers
+
+        if self.governance is None:
+            return policy_layers(self.policies)
+        if self.policies:
+            raise ConfigError(
+                "--policies and --governance at once", remedy="build a bundle from the folders, and have it signed"
+            )
+        return ()
 
     def _second_places(self) -> tuple[str, ...]:
         return tuple(each if "://" in each else str(Path(each).absolute()) for each in self.checkpoint_to)
