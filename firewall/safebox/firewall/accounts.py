@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
 
-import rlp  # type: ignore[import-untyped]
 from coincurve import PrivateKey, PublicKey
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-_RLP: Final[Any] = rlp
+from safebox.firewall.core.addresses import ADDRESS_BYTES, checksummed, keccak256
+
 TYPE: Final = 2
 """EIP-1559."""
 _FIELDS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data")
@@ -24,7 +21,6 @@ _FIELDS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "g
 _SIGNED: Final = len(_FIELDS) + 4
 """With the access list and the three parts of the signature."""
 _WORD: Final = 32
-_ADDRESS: Final = 20
 
 
 class SignedTransaction(NamedTuple):
@@ -57,8 +53,8 @@ class LocalAccount:
         unsigned = _encodable(fields)
         signature = self._key.sign_recoverable(_digest(unsigned), hasher=None)  # pyright: ignore[reportUnknownMemberType]
         r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
-        raw = bytes([TYPE]) + bytes(_RLP.encode([*unsigned, *map(_integer, (parity, r, s))]))
-        return SignedTransaction(raw, keccak(raw))
+        raw = bytes([TYPE]) + _encode([*unsigned, *map(_integer, (parity, r, s))])
+        return SignedTransaction(raw, keccak256(raw))
 
 
 def decode_transaction(raw: bytes) -> dict[str, Any]:
@@ -90,13 +86,34 @@ def signer_of(raw: bytes) -> str:
     return _address(PublicKey.from_signature_and_message(signature, _digest(unsigned), hasher=None))
 
 
+def load_encoder() -> None:
+    """Load what signing needs besides keys: it takes a while, and a firewall that starts need not wait for it."""
+    _encode([])
+
+
+def _encode(parts: Sequence[Any]) -> bytes:
+    import rlp  # type: ignore[import-untyped]
+
+    return bytes(cast(Any, rlp).encode(parts))
+
+
+def _decode(encoded: bytes) -> list[Any]:
+    import rlp  # pyright: ignore[reportMissingTypeStubs]
+    from rlp.exceptions import RLPException  # type: ignore[import-untyped]
+
+    try:
+        return list(cast(Any, rlp).decode(encoded))
+    except RLPException as error:
+        raise ValueError("the transaction is not RLP") from error
+
+
 def _encodable(fields: dict[str, Any]) -> list[Any]:
     to, data = fields["to"], fields["data"]
     numbers = [fields[name] for name in _FIELDS if name not in ("to", "data")]
     if any(type(number) is not int or not 0 <= number < 2**256 for number in numbers):
         raise ValueError("a field of the transaction is no unsigned integer of 256 bits")
     target = bytes.fromhex(to.removeprefix("0x"))
-    if len(target) != _ADDRESS or type(data) is not bytes:
+    if len(target) != ADDRESS_BYTES or type(data) is not bytes:
         raise ValueError("the transaction has no payee, or its data are no bytes")
     known = {"to": target, "data": data}
     return [known[name] if name in known else _integer(fields[name]) for name in _FIELDS] + [[]]
@@ -108,14 +125,11 @@ def _integer(number: int) -> bytes:
 
 
 def _digest(unsigned: Sequence[Any]) -> bytes:
-    return keccak(bytes([TYPE]) + bytes(_RLP.encode(unsigned)))
+    return keccak256(bytes([TYPE]) + _encode(unsigned))
 
 
 def _parts(raw: bytes) -> list[Any]:
-    try:
-        parts: list[Any] = _RLP.decode(raw[1:]) if raw[:1] == bytes([TYPE]) else []
-    except RLPException as error:
-        raise ValueError("the transaction is not RLP") from error
+    parts = _decode(raw[1:]) if raw[:1] == bytes([TYPE]) else []
     lists = [isinstance(part, list) for part in parts]
     numbers = [part for index, part in enumerate(parts) if not lists[index] and _is_number(index)]
     if len(parts) != _SIGNED or lists != [index == len(_FIELDS) for index in range(_SIGNED)]:
@@ -130,4 +144,4 @@ def _is_number(index: int) -> bool:
 
 
 def _address(key: PublicKey) -> str:
-    return str(to_checksum_address(keccak(key.format(compressed=False)[1:])[-_ADDRESS:]))
+    return checksummed(keccak256(key.format(compressed=False)[1:])[-ADDRESS_BYTES:])

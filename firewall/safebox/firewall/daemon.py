@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from safebox.firewall.accounts import load_encoder
 from safebox.firewall.approvals import Approvals
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
@@ -34,6 +35,7 @@ from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
 from safebox.firewall.inspector import Inspector
 from safebox.firewall.keyfile import FOLDER, owner_key
 from safebox.firewall.keystore import Keystore
+from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.metrics import Metrics
@@ -45,6 +47,7 @@ from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
+from safebox.firewall.shown import shown_run
 from safebox.firewall.stops import Stops
 from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
@@ -152,6 +155,9 @@ class Firewall:
             treasury=self.treasury,
             gateways=self.gateways,
             clock=self.clock,
+            launches=Launches(
+                engine=self.engine, ledger=self.ledger, runs=self.runs, clock=self.clock, metrics=self.metrics
+            ),
         )
         self._stops = Stops(self.ledger, self.runs, self.clock)
         self.approvals = self._approvals_desk()
@@ -172,6 +178,7 @@ class Firewall:
         wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
         self._duties.begin(self._watch(), wallets, far, self._orphans(), self.approvals.follow())
         self._heart.begin(self._beat())
+        asyncio.get_running_loop().run_in_executor(None, load_encoder)
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
         keystore = Keystore(await key)
@@ -314,31 +321,7 @@ class Firewall:
         return [self._shown(run.view.id) for run in self.runs.all()]
 
     def _shown(self, run: str) -> dict[str, Any]:
-        book = self.ledger.book(run)
-        found = self.runs.find(run)
-        lines = [
-            {
-                "rail": rail,
-                "asset": asset,
-                "granted": str(line.granted),
-                "spent": str(line.spent),
-                "reserved": str(line.reserved),
-            }
-            for (rail, asset), line in book.lines.items()
-        ]
-        state = found.state
-        return {
-            "run": run,
-            "agent": found.view.agent,
-            "address": found.view.address,
-            "started_ns": book.started.at_ns,
-            "state": "waiting" if state == "live" and run not in self._attached else state,
-            "why": found.why,
-            "open": len(book.open),
-            "denied": book.denied_count,
-            "quarantined": {asset: str(book.quarantined(asset)) for asset in book.earned},
-            "lines": lines,
-        }
+        return shown_run(self.runs.find(run), attached=run in self._attached)
 
     def _announce(self) -> None:
         path = self._settings.home / "firewall.json"

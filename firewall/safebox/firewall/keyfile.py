@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from Crypto.Hash import keccak as _keccak
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.errors import ConfigError
 
 SCRYPT_N: Final = 2**18
@@ -127,7 +127,7 @@ def _derived(kind: str, parameters: dict[str, Any], passphrase: bytes) -> bytes:
 
 
 def _mac(derived: bytes, ciphertext: bytes) -> bytes:
-    return bytes(_keccak.new(digest_bits=256, data=derived[_AES_KEY:_DERIVED] + ciphertext).digest())
+    return keccak256(derived[_AES_KEY:_DERIVED] + ciphertext)
 
 
 def _ctr(derived: bytes, iv: bytes, data: bytes) -> bytes:

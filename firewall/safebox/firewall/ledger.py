@@ -16,6 +16,7 @@ from typing import Protocol
 from safebox.firewall.core.books import Books, RunBook
 from safebox.firewall.core.record import (
     Decided,
+    LaunchDecided,
     LedgerEvent,
     PolicyActivated,
     PolicyRefused,
@@ -253,7 +254,7 @@ class Ledger:
 
 def _bound(event: LedgerEvent) -> str | None:
     """The run about which a yes given without knowing this may be wrong; refusals, outcomes and income take nothing."""
-    if isinstance(event, PolicyActivated | PolicyRefused | Settled | Received) or (
+    if isinstance(event, PolicyActivated | PolicyRefused | LaunchDecided | Settled | Received) or (
         isinstance(event, Decided) and event.denied
     ):
         return None

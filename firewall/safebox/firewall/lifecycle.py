@@ -13,6 +13,7 @@ import msgspec
 
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.core.action import canonical
+from safebox.firewall.core.arguments import StartRun
 from safebox.firewall.core.mandate import encode_mandate, mandate_digest
 from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
@@ -21,6 +22,7 @@ from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.limits import PORTS
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.keystore import Keystore
+from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.mandate.file import RunFile, load
 from safebox.firewall.recovery import view_of
@@ -46,7 +48,9 @@ class Lifecycle:
         treasury: Treasury,
         gateways: GatewayServer,
         clock: SystemClock,
+        launches: Launches,
     ) -> None:
+        self._launches = launches
         self._ledger = ledger
         self._runs = runs
         self._keystore = keystore
@@ -58,13 +62,16 @@ class Lifecycle:
         """Start a run under a mandate file's text; returns its id, address, ports and environment.
 
         Raises:
-            ConfigError: if the mandate is wrong, or its wallet can't be funded.
+            ConfigError: if the mandate is wrong, policy says no, or the wallet can't be funded.
+            PolicyUnavailable: if policy doesn't say.
             LedgerUnavailable: if the start can't be recorded.
         """
         file = load(mandate, now=datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC), source=source)
         run_id = self._clock.new_id("run")
         address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
         started = _started(run_id, file, address, folder, engine, self._clock.now_ns())
+        asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
+        await self._launches.decide(started, asked)
         await self._ledger.start(started)
         run = self._adopt(started)
         reply = await self._treasury.fund(run)

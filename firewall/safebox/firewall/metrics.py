@@ -53,6 +53,7 @@ _EVERY: Final = tuple(TOOLS)
 _ENFORCED: Final = frozenset({"main", "freeze", "hold", "budget", "policy", "firewall", "request"})
 """Domains whose codes are never only monitored: the firewall gives them itself, or the others stand on them."""
 _COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
+_LAUNCH: Final = ("run.start",)
 
 KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "main.no_rule_allows": _EVERY,
@@ -100,6 +101,12 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "replication.own_payload": _OUTWARD,
     "replication.secret_leaves": _OUTWARD,
     "accumulation.solicits_funds": _OUTWARD,
+    "launch.agent_not_listed": _LAUNCH,
+    "launch.image_not_listed": _LAUNCH,
+    "launch.too_long": _LAUNCH,
+    "launch.grants_too_much": _LAUNCH,
+    "launch.too_many_runs": _LAUNCH,
+    "launch.started_too_often": _LAUNCH,
     "policy.stalled": _EVERY,
     "policy.slow": _EVERY,
     "firewall.policy_unavailable": _EVERY,

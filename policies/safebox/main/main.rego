@@ -233,6 +233,7 @@ _kinds := {
 	"transfer": {"transfer", "wallet_read", "funding"},
 	"compute": {"compute", "compute_read", "compute_stop"},
 	"inference": {"inference"},
+	"launch": {"launch"},
 }
 
 # Whole paths, no imports of packages, and the kind first: the embedded engine then evaluates only what is concerned.
@@ -254,6 +255,11 @@ _allows contains name if {
 _allows contains name if {
 	input.action.kind in _kinds.inference
 	some name in data.safebox.inference.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.launch
+	some name in data.safebox.launch.allow
 }
 
 _allows contains name if some name in data.safebox.site[input.action.kind].allow
@@ -278,6 +284,11 @@ _objections contains reason if {
 _objections contains reason if {
 	input.action.kind in _kinds.inference
 	some reason in data.safebox.inference.deny
+}
+
+_objections contains reason if {
+	input.action.kind in _kinds.launch
+	some reason in data.safebox.launch.deny
 }
 
 _objections contains reason if some reason in data.safebox.rate.deny

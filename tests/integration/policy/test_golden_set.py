@@ -18,8 +18,13 @@ from tests.unit.policy import cases
 
 PACK = pack_folder()
 GOLDENS = load_golden(PACK)
-NOT_WITHOUT_A_SITE = {"main.hold_groups"}
-"""Codes that the pack gives only beside rules of a site: two groups must be asked, and a mandate names one."""
+NOT_WITHOUT_A_SITE = {
+    "main.hold_groups",
+    "launch.agent_not_listed",
+    "launch.image_not_listed",
+    "launch.grants_too_much",
+}
+"""Codes that the pack gives only beside rules or tables of a site: it names one group, and bounds no agent's mandate."""
 NEAR = (2**53, 2**64)
 UNITS_MAX = 2**256 - 1
 

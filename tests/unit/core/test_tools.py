@@ -63,8 +63,12 @@ def test_an_agent_finds_its_tools_and_not_the_owners(name: str) -> None:
         assert find_tool(name, caller=Caller.AGENT) is TOOLS[name]
 
 
-def test_only_the_owner_moves_money_between_itself_and_a_run() -> None:
-    assert {name for name, tool in TOOLS.items() if tool.caller is Caller.OWNER} == {"wallet.fund", "wallet.sweep"}
+def test_only_the_owner_starts_a_run_and_moves_money_between_itself_and_it() -> None:
+    assert {name for name, tool in TOOLS.items() if tool.caller is Caller.OWNER} == {
+        "wallet.fund",
+        "wallet.sweep",
+        "run.start",
+    }
     assert not any(tool.listed for tool in TOOLS.values() if tool.caller is Caller.OWNER)
 
 

@@ -15,8 +15,8 @@ import re
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
-from eth_utils.address import is_checksum_address, to_checksum_address
 
+from safebox.firewall.core.addresses import checksummed
 from safebox.firewall.core.money import UNITS_MAX, Amount, parse_amount
 from safebox.firewall.errors import CallerError, ConfigError
 
@@ -119,6 +119,15 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instance: Short
 
 
+class StartRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run: which agent, in which image, with which command, for which task. What it may do is its mandate."""
+
+    agent: str
+    image: str
+    command: tuple[str, ...]
+    task: str
+
+
 class Chat(msgspec.Struct, frozen=True):
     """A chat completion: the fields the firewall judges, and the whole request as parsed and re-encoded."""
 
@@ -128,7 +137,7 @@ class Chat(msgspec.Struct, frozen=True):
     request: dict[str, Any]
 
 
-Arguments = SendEmail | ReadEmail | Nothing | Transfer | MoveFunds | StartCompute | Instance | Chat
+Arguments = SendEmail | ReadEmail | Nothing | Transfer | MoveFunds | StartCompute | Instance | StartRun | Chat
 
 
 def parse_json(body: bytes, *, floats: bool = False) -> Any:
@@ -211,10 +220,10 @@ def parse_address(text: str) -> str:
     """
     if _HEX_ADDRESS.fullmatch(text) is None:
         raise CallerError("an address is 0x and 40 hexadecimal digits")
-    digits = text[2:]
-    if digits not in (digits.lower(), digits.upper()) and not is_checksum_address(text):
+    digits, said = text[2:], checksummed(bytes.fromhex(text[2:]))
+    if digits not in (digits.lower(), digits.upper()) and text != said:
         raise CallerError("the address has a wrong checksum (EIP-55)")
-    return to_checksum_address(text)
+    return said
 
 
 def parse_mailbox(text: str) -> str:

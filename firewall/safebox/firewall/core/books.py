@@ -25,6 +25,7 @@ from safebox.firewall.core.record import (
     Charge,
     Decided,
     HoldClosed,
+    LaunchDecided,
     LedgerEvent,
     PolicyActivated,
     PolicyRefused,
@@ -278,6 +279,8 @@ class Books:
                 self._activate(event)
             case PolicyRefused():
                 pass
+            case LaunchDecided():
+                pass  # a run that may start isn't one yet
             case Received():
                 self.runs[event.run].earn(event.amount)
             case Voted() | HoldClosed() | AskedAgain():

@@ -82,6 +82,7 @@ def build_facts(
         "provenance": None,
         "lineage": None,
         "population": None,
+        "launch": learned.get("launch"),
     }
 
 

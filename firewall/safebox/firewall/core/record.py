@@ -176,6 +176,19 @@ class PolicyRefused(Event, frozen=True, kw_only=True, tag="policy_refused"):
     by: str
 
 
+class LaunchDecided(Event, frozen=True, kw_only=True, tag="launch_decided"):
+    """Policy said whether this run may start; the four parts of what it was shown are here, whole."""
+
+    run: str
+    decision: str
+    bundle: str
+    answer: Answer
+    action: msgspec.Raw
+    run_view: msgspec.Raw
+    mandate: msgspec.Raw
+    facts: msgspec.Raw
+
+
 class Received(Event, frozen=True, kw_only=True, tag="received"):
     """Money arrived in a run's wallet that nobody granted."""
 
@@ -249,6 +262,7 @@ LedgerEvent = (
     | Voted
     | HoldClosed
     | AskedAgain
+    | LaunchDecided
 )
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

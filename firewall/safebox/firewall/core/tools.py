@@ -134,6 +134,10 @@ TOOLS: Final[dict[str, Tool]] = {
             asked=dict[str, Any], normal=a.Chat, normalise=a.normalise_chat,
             view=a.view_chat, listed=False,
         ),
+        Tool(
+            name="run.start", kind="launch", effects=("outward",), connector="launch", caller=Caller.OWNER,
+            asked=a.StartRun, normal=a.StartRun, listed=False,
+        ),
     )
 }  # fmt: skip
 """Every tool by its exact name. `listed` ones are offered over the tools gateway."""

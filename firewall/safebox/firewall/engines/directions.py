@@ -93,7 +93,8 @@ def _more(change: Change) -> Iterator[Wrong]:
 
 
 def _fewer(change: Change) -> Iterator[Wrong]:
-    if not _within(change.after, change.before):
+    everything = change.before is None and isinstance(change.after, list)
+    if not everything and not _within(change.after, change.before):
         yield (), f"{change.shown()}, it may only lose members"
 
 

@@ -22,6 +22,7 @@ TOOLS: Final = (
     ("compute.status", "compute_read", "read"),
     ("compute.stop", "compute_stop", "release"),
     ("inference.chat", "inference", "value outward"),
+    ("run.start", "launch", "outward"),
 )
 """The names, kinds and effects of `core.tools`, whose imports take longer than a whole check; a test compares them."""
 
@@ -74,5 +75,6 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
             "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None, "compute": None,
             "inference": None,
             "self_overlap": None, "approval": None, "provenance": None, "lineage": None, "population": None,
+            "launch": None,
         },
     }  # fmt: skip

@@ -13,7 +13,15 @@ from typing import Final, Protocol
 
 from safebox.firewall.core.checkpoint import Checkpoint, Verifier, read
 from safebox.firewall.core.merkle import LEAF, Tree
-from safebox.firewall.core.record import GENESIS, Decided, LedgerEvent, RunStarted, Settled, decode_event
+from safebox.firewall.core.record import (
+    GENESIS,
+    Decided,
+    LaunchDecided,
+    LedgerEvent,
+    RunStarted,
+    Settled,
+    decode_event,
+)
 from safebox.firewall.errors import ConfigError
 from safebox.firewall.store.approved import Approved
 from safebox.firewall.store.reader import DAMAGE
@@ -65,6 +73,8 @@ class Effects:
                     self._open.discard(event.action_id)
             case RunStarted():
                 self._runs.add(event.run)
+            case LaunchDecided():
+                pass  # of a run that isn't one yet
             case _:
                 self._known(getattr(event, "run", None))
 

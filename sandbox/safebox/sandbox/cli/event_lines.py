@@ -115,6 +115,13 @@ def _settled(event: Mapping[str, Any], full: bool) -> Parts:
     return str(event.get("status", "?")), clean(event.get("tool", "")), outcome(event, full=full), ()
 
 
+def _launch_decided(event: Mapping[str, Any], full: bool) -> Parts:
+    answer = fields(event.get("answer"))
+    args = fields(fields(event.get("action")).get("args"))
+    text = f"{clean(args.get('agent', '?'))} in {clean(args.get('image', '?'))}"
+    return str(answer.get("verdict", "?")), "run.start", text, _why(answer)
+
+
 def _run_ended(event: Mapping[str, Any], full: bool) -> Parts:
     code = event.get("exit_code")
     return "end", "run", f"{clean(event.get('reason', ''))}{'' if code is None else f', status {code}'}", ()
@@ -173,6 +180,7 @@ def _asked_again(event: Mapping[str, Any], full: bool) -> Parts:
 _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "decided": _decided,
     "settled": _settled,
+    "launch_decided": _launch_decided,
     "run_started": lambda event, _full: ("start", "run", clean(_agent(event)), ()),
     "run_killed": lambda event, _full: ("stop", "run", f"killed by {clean(event.get('by', ''))}", ()),
     "run_ended": _run_ended,
