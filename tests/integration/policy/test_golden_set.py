@@ -24,7 +24,7 @@ NOT_WITHOUT_A_SITE = {
     "launch.image_not_listed",
     "launch.grants_too_much",
 }
-"""Codes that the pack gives only beside rules or tables of a site: it names one group, and bounds no agent's mandate."""
+"""Codes that the pack gives only beside a site's rules or tables: it names one group and bounds no agent."""
 NEAR = (2**53, 2**64)
 UNITS_MAX = 2**256 - 1
 

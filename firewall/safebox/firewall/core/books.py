@@ -277,10 +277,8 @@ class Books:
                 self._started(event)
             case PolicyActivated():
                 self._activate(event)
-            case PolicyRefused():
-                pass
-            case LaunchDecided():
-                pass  # a run that may start isn't one yet
+            case PolicyRefused() | LaunchDecided():
+                pass  # nothing came of it yet
             case Received():
                 self.runs[event.run].earn(event.amount)
             case Voted() | HoldClosed() | AskedAgain():
