@@ -9,7 +9,17 @@ import json
 
 from safebox.firewall.core.action import Action, canonical, digest_of
 from safebox.firewall.core.decision import Answer, Verdict, overruled
-from safebox.firewall.core.holds import Hold, RunHolds, parse_terms
+from safebox.firewall.core.holds import (
+    MORE_ASKED,
+    NOT_KEPT,
+    REFUSED,
+    TOO_MANY,
+    VOID,
+    WITHOUT_TERMS,
+    Hold,
+    RunHolds,
+    parse_terms,
+)
 from safebox.firewall.core.record import AskedAgain, Decided
 from safebox.firewall.core.reply import Reply, about, repeated
 from safebox.firewall.core.tools import TOOLS, Caller
@@ -88,28 +98,28 @@ class Holds:
         if action.approval is not None:
             return self._released(holds.all[action.approval.hold], answer)
         if action.digest in holds.refused:
-            return overruled(answer, "hold.refused", "A person said no to this.")
+            return overruled(answer, REFUSED)
         return _admitted(holds, action, answer) if answer.verdict is Verdict.HOLD else answer
 
     def _released(self, hold: Hold, answer: Answer) -> Answer:
         """The last look before a held action is decided for good."""
         if hold.closed == "refused":
-            return overruled(answer, "hold.refused", "A person said no to this.")
+            return overruled(answer, REFUSED)
         if hold.doubts or not hold.is_open(self._clock.now_ns()) or self._engine.bundle != hold.decided.bundle:
-            return overruled(answer, "hold.void", "What was held can no longer be done.")
+            return overruled(answer, VOID)
         if answer.verdict is Verdict.HOLD:
-            return overruled(answer, "hold.void", "Policy now asks for more than was approved.")
+            return overruled(answer, MORE_ASKED)
         return answer
 
 
 def _admitted(holds: RunHolds, action: Action, answer: Answer) -> Answer:
     """Whether a new hold may be opened; what nobody could approve or carry out later is denied at once."""
     if parse_terms(answer.obligations) is None:
-        return overruled(answer, "hold.unusable", "Policy held this without saying who may approve it.")
+        return overruled(answer, WITHOUT_TERMS)
     if action.caller is not Caller.AGENT or not is_kept_whole(action):
-        return overruled(answer, "hold.unusable", "This needs approval, and what it carries can't be kept until then.")
+        return overruled(answer, NOT_KEPT)
     if holds.full:
-        return overruled(answer, "hold.too_many", "Too many actions of this run wait for approval.")
+        return overruled(answer, TOO_MANY)
     return answer
 
 

@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.action import Action, Call, canonical
+from safebox.firewall.core.books import OVER_BUDGET
 from safebox.firewall.core.decision import Verdict, overruled, refusal
 from safebox.firewall.core.document import (
     decided_event,
@@ -145,7 +146,7 @@ class Pipeline:
         run.check_live(action.caller)
         answer = self._holds.rule(run, action, answer)
         if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
-            answer = overruled(answer, "budget.exceeded", "there is not enough budget left for this")
+            answer = overruled(answer, OVER_BUDGET)
         number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
         decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
         if decided.allowed:

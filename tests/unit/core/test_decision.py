@@ -157,7 +157,7 @@ def test_what_was_monitored_is_a_list_of_reasons_or_there_is_no_answer(said: obj
 
 def test_a_refusal_by_the_firewall_keeps_what_was_monitored() -> None:
     answer = Answer(Verdict.ALLOW, (), {"monitored": SAID, "retry_after_s": 5})
-    assert overruled(answer, "budget.exceeded", "no") == Answer(
+    assert overruled(answer, Reason("budget.exceeded", "no")) == Answer(
         Verdict.DENY, (Reason("budget.exceeded", "no"),), {"monitored": SAID}
     )
-    assert overruled(parse_answer(json.dumps(ALLOW)), "a.b", "no") == refusal("a.b", "no")
+    assert overruled(parse_answer(json.dumps(ALLOW)), Reason("a.b", "no")) == refusal("a.b", "no")

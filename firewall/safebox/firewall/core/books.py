@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.core.accounts import Line
-from safebox.firewall.core.decision import Verdict
+from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.mandate import Mandate, decode_mandate
@@ -46,6 +46,7 @@ from safebox.firewall.core.windows import MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
 """The window of `facts.rates.denied_10m`."""
+OVER_BUDGET: Final = Reason("budget.exceeded", "there is not enough budget left for this")
 KEYS_KEPT: Final = 64
 """Keys of a run whose answer is at hand: so many calls can be under way at once, and an answer lost on its way."""
 _NULL: Final = msgspec.Raw(b"null")

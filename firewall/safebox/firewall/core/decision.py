@@ -113,7 +113,7 @@ def refusal(code: str, message: str) -> Answer:
     return Answer(Verdict.DENY, (Reason(code, message),), {})
 
 
-def overruled(answer: Answer, code: str, message: str) -> Answer:
+def overruled(answer: Answer, reason: Reason) -> Answer:
     """The deny that the firewall puts in an answer's place, with what was monitored in it."""
     kept = {MONITORED: answer.obligations[MONITORED]} if MONITORED in answer.obligations else {}
-    return Answer(Verdict.DENY, (Reason(code, message),), kept)
+    return Answer(Verdict.DENY, (reason,), kept)

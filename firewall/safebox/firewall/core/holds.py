@@ -28,6 +28,13 @@ APPROVALS_MAX: Final = 16
 EXPIRES_MAX: Final = 31 * 86_400
 """A month: what nobody answered by then is asked for again."""
 
+REFUSED: Final = Reason("hold.refused", "A person said no to this.")
+VOID: Final = Reason("hold.void", "What was held can no longer be done.")
+MORE_ASKED: Final = Reason("hold.void", "Policy now asks for more than was approved.")
+WITHOUT_TERMS: Final = Reason("hold.unusable", "Policy held this without saying who may approve it.")
+NOT_KEPT: Final = Reason("hold.unusable", "This needs approval, and what it carries can't be kept until then.")
+TOO_MANY: Final = Reason("hold.too_many", "Too many actions of this run wait for approval.")
+
 GROUP: Final = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"
 """Groups and approvers are named as agents are."""
 

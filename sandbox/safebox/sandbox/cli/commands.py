@@ -24,6 +24,9 @@ HEADINGS: dict[str, dict[str, str]] = {
     "Policy": {
         "policy check": "Find what is wrong with policies before they are in force",
         "policy test": "Run the tests of policies",
+        "policy eval": "Say what policies answer to one input",
+        "policy explain": "Say why, and what would have to differ",
+        "policy replay": "Decide a ledger again by changed policies",
         "policy bundle build": "Make one file of policies, for people to sign",
         "policy bundle sign": "Sign such a file",
         "policy bundle verify": "Say what is in such a file and who signed it",
