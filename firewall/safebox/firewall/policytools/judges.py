@@ -64,6 +64,11 @@ class Child:
         return msgspec.msgpack.decode(message, type=Judged)
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    @property
     def place(self) -> str:
         """What it is busy with, in words."""
         stretch = self.busy_with
@@ -97,11 +102,11 @@ class Judges:
 
     def __init__(self, job: Job, count: int) -> None:
         encoded = msgspec.msgpack.encode(job)
-        self._children: list[Child] = []
+        self.children: list[Child] = []
         self._selector = selectors.DefaultSelector()
         try:
             for _ in range(count):
-                self._children.append(Child(encoded))
+                self.children.append(Child(encoded))
         except BaseException:
             self._close()
             raise
@@ -121,10 +126,10 @@ class Judges:
             PolicyUnavailable: if a child ends, or doesn't come back.
         """
         line = enumerate(stretches)
-        for child in self._children:
+        for child in self.children:
             self._selector.register(child.answers, selectors.EVENT_READ, child)
             self._next(child, line)
-        while any(child.busy_with for child in self._children):
+        while any(child.busy_with for child in self.children):
             for child in self._ready():
                 judged, index = child.receive(), child.index
                 self._next(child, line)
@@ -137,14 +142,14 @@ class Judges:
 
     def _ready(self) -> list[Child]:
         ready = [cast(Child, key.data) for key, _ in self._selector.select(timeout=1.0)]
-        for child in self._children:
+        for child in self.children:
             if child.busy_with and child not in ready and time.monotonic() - child.since > STRETCH_SECONDS:
                 raise PolicyUnavailable(f"judging {child.place} took longer than {STRETCH_SECONDS} s", kind="slow")
         return ready
 
     def _close(self) -> None:
         self._selector.close()
-        for child in self._children:
+        for child in self.children:
             child.close()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from safebox.firewall.errors import ConfigError
-from safebox.sandbox.cli.console import print_json, print_table, say
+from safebox.sandbox.cli.console import is_rich, print_json, print_table, say
 from safebox.sandbox.cli.exit import CHECK_FAILED
 from safebox.sandbox.cli.policy_check import policy_folders
 from safebox.sandbox.cli.words import summary
@@ -30,7 +30,11 @@ class FailOn(enum.StrEnum):
     NONE = "none"
 
 
-HEADINGS: Final = ("when", "run", "decision", "what", "before", "after")
+HEADINGS: Final = ("when", "run", "decision", "what", "before → after")
+SHORT: Final = 8
+"""The end of a decision's name, by which the other commands find it."""
+ENOUGH: Final = 1_000
+"""Decisions of fewer say nothing about how many a second there are: starting takes longer than judging."""
 WORDS: Final = {
     "newly_allowed": "newly allowed",
     "unanswered": "NO ANSWER",
@@ -145,8 +149,8 @@ def _say(report: Report, number: int) -> None:
 
     never = f"; {report.undecided:,} policy was never asked about" if report.undecided else ""
     left = f"; {report.left_out:,} left out" if report.left_out else ""
-    rate = f"{report.per_second:,.0f} a second"
-    say(f"replayed   {report.judged:,} decisions in {report.seconds:.1f} s, {rate}{never}{left}")
+    rate = f", {report.per_second:,.0f} a second" if report.judged >= ENOUGH else ""
+    say(f"replayed   {report.judged:,} decisions in {report.seconds:.1f} s{rate}{never}{left}")
     say(f"candidate  {report.candidate}")
     say(f"against    {report.baseline or 'what was recorded'}")
     for kind in Kind:
@@ -172,6 +176,9 @@ def _money_of(report: Report, kind: Kind) -> str:
     if kind == "newly_allowed":
         anyway = f"; people let {sums(report.moved_anyway)} pass then" if report.moved_anyway else ""
         return f", moving at worst {sums(report.would_move)}{anyway}"
+    if kind == "newly_denied" and report.would_not_move:
+        held = " (the newly held ones too)" if report.counts["newly_held"] else ""
+        return f", which took at worst {sums(report.would_not_move)} then{held}"
     return ""
 
 
@@ -188,12 +195,10 @@ def _row(change: Change) -> tuple[str, ...]:
     from safebox.sandbox.cli.policy_question import said
 
     event = {"tool": change.tool, "action": {"args": change.asked["args"]}, "facts": {"payee": change.asked["payee"]}}
-    what = summary(event) or change.tool
     return (
         day_and_time(change.at_ns),
         change.run[-6:],
-        change.decision,
-        what,
-        said(change.before),
-        said(change.after, change.why),
+        change.decision[-SHORT:] if is_rich() else change.decision,
+        summary(event) or change.tool,
+        f"{said(change.before)} → {said(change.after, change.why)}",
     )
