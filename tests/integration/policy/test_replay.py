@@ -186,7 +186,7 @@ def test_a_ledger_is_replayed_while_a_firewall_holds_it(ledger: Path) -> None:
 
 @pytest.mark.parametrize("body", [b"{}x", b'{"event":"decided","run":"nobody"}', b'{"event":"decided"}'])
 def test_a_damaged_ledger_is_an_error_that_names_the_record(ledger: Path, body: bytes) -> None:
-    write(ledger, [(recordings.mail(), {})] * 3)
+    write(ledger, [(recordings.mail(), dict[str, Any]()) for _ in range(3)])
     with sqlite3.connect(ledger) as db:
         db.execute("UPDATE events SET body = ? WHERE seq = 3", (body,))
     db.close()
