@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from safebox.firewall.core.books import OVER_BUDGET
-from safebox.firewall.core.holds import REFUSED
+from safebox.firewall.core import books, holds
+from safebox.firewall.core.decision import Answer, Reason, Verdict
 from safebox.firewall.engines.bundle import Bundle, load_bundle, pack_folder
 from safebox.firewall.errors import ConfigError, PolicyUnavailable
 from safebox.firewall.policytools.comparison import Kind
@@ -26,6 +26,7 @@ from tests.unit.policy import cases
 MANY = 20_000
 """The bench does the same with ten times as many."""
 GWEI = recordings.GWEI
+OVER_BUDGET, REFUSED = (Answer(Verdict.DENY, (reason,), {}) for reason in (books.OVER_BUDGET, holds.REFUSED))
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +164,7 @@ def test_money_that_people_let_pass_is_not_newly_moved(ledger: Path, tmp_path: P
     document = recordings.payment(5, None)
     held = cases.changed(document, "mandate.wallet.approve_above", None)
     terms = {"hold": {"group": "owners", "approvals": 1, "expires_s": 60}}
-    answer = msgspec.structs.replace(REFUSED, verdict="hold", obligations=terms)
-    first = (held, {"answer": msgspec.convert(msgspec.to_builtins(answer), type(REFUSED))})
+    first = (held, {"answer": Answer(Verdict.HOLD, (Reason("site.look", "Look at it."),), terms)})
     approval = {"hold": "dec_x", "group": "owners", "approved_by": ["a"], "challenge_passed": False, "waited_s": 1}
     used = (cases.changed(document, "facts.approval", approval), {"hold": f"dec_{0:026d}"})
     write(ledger, [first, *([used] if passed else [])])

@@ -31,6 +31,8 @@ LEAVES_MAX: Final = 200
 """Fields under one path that are tried."""
 POOL_MAX: Final = 60
 """Values that are tried for one field."""
+DATA_POOL_MAX: Final = 12
+"""Values that are tried for one value of the data: each takes a compilation."""
 SHOWN_MAX: Final = 3
 """Changes that are told for one reason."""
 ROOTS: Final = (("mandate",), ("data",), ("facts",), ("action", "args"), ("action", "caller"), ("run",))
@@ -86,7 +88,8 @@ class Search:
 
     def hits(self, reads: Iterable[Path], gone: Callable[[Answer], bool]) -> list[Hit]:
         """The best changes of what a rule reads after which `gone` says yes of the answer."""
-        places = list(dict.fromkeys(place for path in sorted(reads) for place in self._places(path)))
+        paths = sorted(reads, key=lambda path: (path[0] == "data", path))  # a change of the data takes a compilation
+        places = list(dict.fromkeys(place for path in paths for place in self._places(path)))
         pool = [value for value in (lookup(self._world, place)[1] for place in places) if value is not None]
         hits: list[Hit] = []
         for place in places:
@@ -108,7 +111,9 @@ class Search:
     def _best(self, place: Steps, pool: Sequence[Any], gone: Callable[[Answer], bool]) -> Hit | None:
         """The change of one field that is nearest to what is there."""
         there, current = lookup(self._world, place)
-        hits = [hit for value in _tries(current if there else None, pool) if (hit := self._try(place, value, gone))]
+        tries = _tries(current if there else None, pool)
+        tries = tries[:DATA_POOL_MAX] if place[0] == "data" else tries
+        hits = [hit for value in tries if (hit := self._try(place, value, gone))]
         if not hits:
             return None
         hits.sort(key=lambda hit: (_RANK[hit.answer.verdict], hit.value is None, _distance(current, hit.value)))
