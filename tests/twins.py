@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from safebox.firewall.core.action import Action, Call, canonical
+from safebox.firewall.core.action import Action, Call
 from safebox.firewall.core.decision import Answer, Verdict, refusal
 from safebox.firewall.core.document import decided_event, shown_action, understand
-from safebox.firewall.core.mandate import encode_mandate, mandate_digest
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome, Quote
 from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted, decode_event, encode_event
 from safebox.firewall.core.tools import Caller, find_tool
+from safebox.firewall.drill.clock import StepClock
+from safebox.firewall.drill.judge import Unwatched
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ledger import Ledger
+from safebox.firewall.lifecycle import started_event
 from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
@@ -29,7 +29,6 @@ from safebox.firewall.ports import Deliver, EngineHealth, RunView
 from safebox.firewall.recovery import view_of
 from safebox.firewall.runs import Run, Runs
 
-NOW_NS = 1_780_000_000 * 10**9
 PAYEE = "0x00000000219ab540356cBB839Cbe05303d7705Fa"
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 MANDATE = f"""
@@ -145,32 +144,6 @@ class MemoryConnector:
         return (Charge(self.rail, Amount(price, self.asset)),) if price else ()
 
 
-class Unwatched:
-    """Lets everything be judged, and looks away."""
-
-    def check(self, action: Action) -> None:
-        pass
-
-    def over(self, action: Action) -> AbstractContextManager[None]:
-        return nullcontext()
-
-
-class StepClock:
-    """Advances a microsecond at each look."""
-
-    def __init__(self, now_ns: int = NOW_NS) -> None:
-        self.now = now_ns
-        self.prefix = ""
-        self._ids = itertools.count(1)
-
-    def now_ns(self) -> int:
-        self.now += 1000
-        return self.now
-
-    def new_id(self, prefix: str) -> str:
-        return f"{prefix}_{self.prefix}{next(self._ids):06d}"
-
-
 class Rig:
     """A pipeline over twins, with one live run `run_1`."""
 
@@ -234,24 +207,4 @@ class Rig:
 
 def run_started(run: str, mandate: str, at_ns: int) -> RunStarted:
     file = load(mandate, now=datetime.fromtimestamp(at_ns / 1e9, UTC), source="safebox.toml")
-    shown = {
-        "id": run,
-        "agent": file.name,
-        "image": file.image,
-        "depth": 0,
-        "parent": None,
-        "root": run,
-        "engine": "none",
-        "address": ADDRESS,
-        "state": "live",
-    }
-    return RunStarted(
-        at_ns=at_ns,
-        run=run,
-        run_view=msgspec.Raw(canonical(shown)),
-        mandate=msgspec.Raw(encode_mandate(file.mandate)),
-        mandate_digest=mandate_digest(file.mandate),
-        folder=None,
-        task=file.task,
-        inbox=None,
-    )
+    return started_event(run, file, ADDRESS, None, "none", at_ns)

@@ -34,6 +34,7 @@ from safebox.firewall.core.record import (
     decode_event,
 )
 from safebox.firewall.core.reply import Reply
+from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.errors import CallerError, EffectError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.metrics import Metrics
@@ -41,7 +42,7 @@ from safebox.firewall.ports import Deliver, RunView
 from safebox.firewall.recovery import Doubts, recover, view_of
 from safebox.firewall.runs import Run
 from safebox.firewall.treasury import Treasury
-from tests.twins import NOW_NS, PAYEE, MemoryStore, Rig, ScriptedEngine
+from tests.twins import PAYEE, MemoryStore, Rig, ScriptedEngine
 
 STEPS_WANTED: Final = 20_000
 EXAMPLES: Final = 260

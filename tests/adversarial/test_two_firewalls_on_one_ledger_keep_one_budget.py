@@ -20,6 +20,7 @@ import pytest
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.record import RunKilled, encode_event
+from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.recovery import recover
 from safebox.firewall.store.presence import Presence
@@ -27,7 +28,7 @@ from safebox.firewall.store.reader import read_events
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.store.verify import verify
 from tests.real_parts import ROOT
-from tests.twins import MANDATE, NOW_NS, PAYEE, Rig, run_started
+from tests.twins import MANDATE, PAYEE, Rig, run_started
 
 ONE_ETH = {"to": PAYEE, "amount": "1 ETH"}
 NAMES = ("fw_" + "a" * 26, "fw_" + "b" * 26)

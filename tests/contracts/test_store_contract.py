@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from safebox.firewall.core.record import encode_event
+from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.errors import LedgerUnavailable
 from safebox.firewall.ledger import Ledger, Store
 from safebox.firewall.store.sqlite import SqliteStore
-from tests.twins import MANDATE, NOW_NS, MemoryStore, run_started
+from tests.twins import MANDATE, MemoryStore, run_started
 
 Build = Callable[[], Store]
 

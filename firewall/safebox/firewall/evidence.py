@@ -22,12 +22,12 @@ class Evidence:
     """Compares what one run sends with what must not leave it, and remembers what each destination was given.
 
     Args:
-        sources: the run's own files and texts, by name.
+        sources: the run's own files and texts, by name, or what was made of them before.
         secrets: values that must never leave, whatever their encoding.
     """
 
-    def __init__(self, sources: Mapping[str, bytes], secrets: tuple[bytes, ...] = ()) -> None:
-        self._corpus = Corpus.build(sources)
+    def __init__(self, sources: Mapping[str, bytes] | Corpus, secrets: tuple[bytes, ...] = ()) -> None:
+        self._corpus = sources if isinstance(sources, Corpus) else Corpus.build(sources)
         self._secrets = KnownSecrets.build(secrets)
         self._given = Accumulator()
 

@@ -69,7 +69,7 @@ class Lifecycle:
         file = load(mandate, now=datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC), source=source)
         run_id = self._clock.new_id("run")
         address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
-        started = _started(run_id, file, address, folder, engine, self._clock.now_ns())
+        started = started_event(run_id, file, address, folder, engine, self._clock.now_ns())
         asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
         await self._launches.decide(started, asked)
         await self._ledger.start(started)
@@ -170,7 +170,10 @@ def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _started(run: str, file: RunFile, address: str | None, folder: str | None, engine: str, now: int) -> RunStarted:
+def started_event(
+    run: str, file: RunFile, address: str | None, folder: str | None, engine: str, now: int
+) -> RunStarted:
+    """What the ledger keeps of a start."""
     shown = {
         "id": run,
         "agent": file.name,

@@ -158,9 +158,8 @@ def _by_structure(layer: bytes) -> set[str]:
 def _is_weights(layer: bytes) -> bool:
     """Whether it is a model's parameters: safetensors, GGUF, HDF5, or what torch.save writes, now or long ago."""
     zipped_pickle = b"PK\x03\x04" in layer and b"/data.pkl" in layer
-    return (
-        zipped_pickle or _LEGACY_TORCH in layer or layer.startswith(_WEIGHT_FILES) or _TENSORS.search(layer) is not None
-    )
+    magic = any(start in layer for start in (_LEGACY_TORCH, *_WEIGHT_FILES))  # a file comes after the mail's text
+    return zipped_pickle or magic or _TENSORS.search(layer) is not None
 
 
 def _by_words(text: bytes, words: Wordlist) -> set[str]:

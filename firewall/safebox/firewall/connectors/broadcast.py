@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from safebox.firewall.accounts import SignedTransaction
-from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, quantity
+from safebox.firewall.connectors.jsonrpc import ChainNode, NodeRefused, NodeUnavailable, quantity
 from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
 from safebox.firewall.core.money import Amount
@@ -20,7 +20,7 @@ POLL_MILLISECONDS: Final = 100
 class Broadcaster:
     """Watches payments on one node: for at most `seconds`, until `confirmations` blocks hold them."""
 
-    node: Node
+    node: ChainNode
     seconds: int
     confirmations: int
 

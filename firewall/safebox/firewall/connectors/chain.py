@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from safebox.firewall.connectors.broadcast import Broadcaster
 from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, transfer_gas
-from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable
+from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
 from safebox.firewall.connectors.transaction import TRANSFER_GAS, Payment, as_plan, from_plan, sign
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
@@ -34,7 +34,7 @@ class ChainConnector:
     Quotes of one wallet must not overlap with its payments: the nonce in a plan is good for the next payment only.
 
     Args:
-        url: the node's http or https URL.
+        node: the node, or its http or https URL.
         chain_id: the only chain ever signed for.
         keystore: signs.
         receipt_seconds: how long to wait for a receipt.
@@ -45,14 +45,14 @@ class ChainConnector:
 
     def __init__(
         self,
-        url: str,
+        node: str | ChainNode,
         chain_id: int,
         keystore: Keystore,
         *,
         receipt_seconds: int = RECEIPT_SECONDS,
         confirmations: int = 1,
     ) -> None:
-        self._node = Node(url)
+        self._node: ChainNode = Node(node) if isinstance(node, str) else node
         self._chain_id = chain_id
         self._keystore = keystore
         self._broadcaster = Broadcaster(self._node, receipt_seconds, confirmations)

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import Final, cast
 
-from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, data, quantity
+from safebox.firewall.connectors.jsonrpc import ChainNode, NodeRefused, NodeUnavailable, data, quantity
 from safebox.firewall.connectors.transaction import TRANSFER_GAS
 from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.errors import CallerError
@@ -38,7 +38,7 @@ class Fees:
         return Fees(self.base, self.most, tip)
 
 
-async def fees(node: Node, *, asked: int | None = None, tip: int | None = None, cap: int | None = None) -> Fees:
+async def fees(node: ChainNode, *, asked: int | None = None, tip: int | None = None, cap: int | None = None) -> Fees:
     """Ask the node for fees; what the agent asked for goes first, and the cap bounds what is chosen for it.
 
     Raises:
@@ -54,7 +54,7 @@ async def fees(node: Node, *, asked: int | None = None, tip: int | None = None, 
     return Fees(base, most, min(suggested, most) if tip is None else tip)
 
 
-async def base_fee(node: Node) -> int:
+async def base_fee(node: ChainNode) -> int:
     """The next block's base fee in wei (EIP-1559).
 
     Raises:
@@ -68,7 +68,7 @@ async def base_fee(node: Node) -> int:
     return quantity(cast("list[object]", listed)[-1])
 
 
-async def transfer_gas(node: Node, sender: str, to: str, value: int, *, has_code: bool) -> int:
+async def transfer_gas(node: ChainNode, sender: str, to: str, value: int, *, has_code: bool) -> int:
     """The gas limit of a native transfer; for a payee with code, the node's estimate and a fifth more.
 
     Raises:
@@ -84,7 +84,7 @@ async def transfer_gas(node: Node, sender: str, to: str, value: int, *, has_code
     return min(estimate * 6 // 5, GAS_MAX)
 
 
-async def has_code(node: Node, address: str) -> bool:
+async def has_code(node: ChainNode, address: str) -> bool:
     """Whether there is code at an address: a contract, or an account that delegates (EIP-7702).
 
     Raises:

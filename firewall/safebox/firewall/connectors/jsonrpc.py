@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -43,6 +43,26 @@ class _Answer(msgspec.Struct, frozen=True):
     id: int
     result: Any = None
     error: _Error | None = None
+
+
+class ChainNode(Protocol):
+    """What is asked of a node, wherever it is."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """Ask. Raises as `Node.call` does."""
+        ...
+
+    async def quantity(self, method: str, *params: Any) -> int:
+        """Ask for a number. Raises as `Node.call` does."""
+        ...
+
+    async def forward(self, payload: bytes) -> bytes:
+        """Pass a request on byte for byte. Raises as `Node.forward` does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
 
 
 class Node:

@@ -40,6 +40,13 @@ class Party:
 
         `share()` is how many connections this run may have; it is asked for each new one.
         """
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+        connect = self.connecting(endpoint, share)
+        self._servers.append(await loop.create_server(connect, sock=listener, backlog=BACKLOG))
+
+    def connecting(self, endpoint: Endpoint, share: Callable[[], int]) -> Callable[[], GatewayProtocol]:
+        """What makes the protocol of one more connection of this run to an endpoint."""
         app = application(endpoint, self._run, self.gate, self._metrics)
         config = Config(
             app, interface="asgi3", http="httptools", ws="none", lifespan="off",
@@ -55,9 +62,7 @@ class Party:
                 endpoint=endpoint, gate=self.gate, share=share(), limits=self._limits, metrics=self._metrics,
             )  # fmt: skip
 
-        listener.setblocking(False)
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(connect, sock=listener, backlog=BACKLOG))
+        return connect
 
     def close(self) -> None:
         """Stop listening and cut all connections; calls under way go on, unheard."""

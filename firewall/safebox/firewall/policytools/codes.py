@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from safebox.firewall.engines.bundle import Module, load_bundle
+from safebox.firewall.engines.bundle import Bundle, Module, load_bundle
 from safebox.firewall.engines.syntax import Rule, parse_module
 from safebox.firewall.policytools.metadata import Metadata, read_metadata
 
@@ -34,7 +34,16 @@ def reason_codes(folders: Sequence[Path]) -> list[ReasonCode]:
     Raises:
         PolicyUnavailable: if the folders can't be read or parsed.
     """
-    found = [code for module in load_bundle(folders).modules for code in _codes_of(module)]
+    return codes_in(load_bundle(folders))
+
+
+def codes_in(bundle: Bundle) -> list[ReasonCode]:
+    """List every code of a bundle's rules, sorted.
+
+    Raises:
+        PolicyUnavailable: if a module can't be parsed.
+    """
+    found = [code for module in bundle.modules for code in _codes_of(module)]
     return sorted(found, key=lambda code: code.code)
 
 

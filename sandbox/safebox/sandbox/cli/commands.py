@@ -31,6 +31,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "policy bundle sign": "Sign such a file",
         "policy bundle verify": "Say what is in such a file and who signed it",
         "policy bundle activate": "Have a governed firewall judge by it from now on",
+        "attack": "Try a catalogue of attacks on policies and a mandate",
     },
     "Record": {
         "audit tail": "Show what agents asked for and what was decided",

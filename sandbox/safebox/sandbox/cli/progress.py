@@ -16,15 +16,17 @@ BAR: Final = 24
 
 
 class Progress:
-    """Shows on standard error how many records are done, of how many, and how many a second; gone when it ends.
+    """Shows on standard error how many of something are done, of how many, and how many a second; gone when it ends.
 
     Args:
         what: was done with them, as in "checked".
+        noun: what they are.
         quiet: show nothing in any case.
     """
 
-    def __init__(self, what: str, *, quiet: bool = False) -> None:
+    def __init__(self, what: str, *, noun: str = "records", quiet: bool = False) -> None:
         self._what = what
+        self._noun = noun
         self._quiet = quiet or not sys.stderr.isatty()
         self._started = self._drawn = time.monotonic()
 
@@ -53,4 +55,4 @@ class Progress:
         if not wants_colour(sys.stderr):
             bar = "#" * full + "." * (BAR - full)
         rate = done / seconds if seconds > 0 else 0.0
-        return f"{self._what} {done:,} of {total:,} records {bar} {rate:,.0f}/s"
+        return f"{self._what} {done:,} of {total:,} {self._noun} {bar} {rate:,.0f}/s"
