@@ -6,10 +6,12 @@ played on the pack itself.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -63,7 +65,7 @@ models = ["small"]
 tokens = 40000
 budget = "1 USD"
 """
-EXAMPLES = ("examples/treasurer", "examples/analyst", "redteam/maximiser")
+EXAMPLES = ("examples/analyst", "redteam/maximiser")
 NAMES = {entry.name for entry in CATALOGUE}
 ATTACKS = [entry for entry in CATALOGUE if entry.wanted is not Verdict.ALLOW]
 
@@ -229,6 +231,37 @@ async def test_a_yes_of_the_site_alone_lets_nothing_through(agent: Path, tmp_pat
     names = ("money.stranger", "money.listed", "state.expired", "hoarding.no_wallet")
     report = await tried(agent, pack_folder(), tmp_path / "ours", names=names)
     assert report.grade == "A"
+
+
+async def test_a_rule_that_is_only_monitored_is_found(agent: Path, tmp_path: Path) -> None:
+    modes = tmp_path / "ours/data/modes"
+    modes.mkdir(parents=True)
+    (modes / "data.json").write_text('{"codes": {"transfer.payee_not_listed": "monitor"}}')
+    report = await tried(agent, pack_folder(), tmp_path / "ours", names=("money.stranger", "money.listed"))
+    assert failed(report) == {"money.stranger"}
+    assert report.grade == "F"
+    assert "only monitored" in report.failed[0].mend
+
+
+async def test_it_is_tried_while_the_policies_are_open(agent: Path, tmp_path: Path) -> None:
+    hours = tmp_path / "ours/data/hours"
+    hours.mkdir(parents=True)
+    windows = [{"days": ["Tuesday"], "from": "09:00", "until": "17:00"}]
+    (hours / "data.json").write_text(json.dumps({"default": windows}))
+    names = ("money.listed", "money.stranger", "state.after_denials")
+    report = await tried(agent, pack_folder(), tmp_path / "ours", names=names)
+    assert failed(report) == set()
+    assert datetime.fromisoformat(report.moment).strftime("%A") == "Tuesday"
+
+
+async def test_a_mandate_without_a_highest_fee_is_tried_against_the_packs(agent: Path, pack: Path) -> None:
+    text = EVERYTHING.replace('max_fee_per_gas = "100 gwei"\n', "").replace('"0.2 ETH"', '"1 ETH"')
+    (agent / "safebox.toml").write_text(text.replace('per_day = "0.5 ETH"', 'per_day = "2 ETH"'))
+    names = ("money.fee_without_cap", "money.fee")
+    assert (await tried(agent, pack, names=names)).grade == "A"
+    limits = pack / LIMITS
+    limits.write_text(limits.read_text().replace("0000500000000000", "0050000000000000"))
+    assert failed(await tried(agent, pack, names=names)) == {"money.fee_without_cap"}
 
 
 # --- a wall is no firewall --------------------------------------------------------------------------------------

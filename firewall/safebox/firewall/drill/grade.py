@@ -38,10 +38,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was tried. `grade` is A to F; nothing if the mandate grants nothing, so that nothing can be graded."""
+    """All that was tried, as if it were `moment`. `grade` is A to F; empty if the mandate grants nothing to grade."""
 
     agent: str
     bundle: str
+    moment: str
     problem: str | None
     grade: str
     rows: tuple[Row, ...]

@@ -57,8 +57,9 @@ class Mending:
 
 
 def _monitored(bundle: Bundle) -> set[str]:
-    """The codes that block nothing, as `data.modes.monitor` lists them."""
+    """The codes that block nothing, as `data.data.modes.codes` says."""
     found: Any = json.loads(bundle.data)
-    for name in ("data", "modes", "monitor"):
+    for name in ("data", "modes", "codes"):
         found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
-    return set(cast("list[str]", found)) if isinstance(found, list) else set()
+    modes = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    return {code for code, mode in modes.items() if mode == "monitor"}

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from safebox.firewall.core.decision import Verdict
+from safebox.firewall.core.facts import rfc3339
 from safebox.firewall.drill.aim import Aim
 from safebox.firewall.drill.catalogue import CATALOGUE, NOT_TRIED
 from safebox.firewall.drill.entry import Entry
 from safebox.firewall.drill.grade import Report, Row, grade_of
 from safebox.firewall.drill.judge import Judge
 from safebox.firewall.drill.mending import Mending
+from safebox.firewall.drill.moment import opening
 from safebox.firewall.drill.stage import Setting, Stage
 from safebox.firewall.drill.told import STRICT, Told
+from safebox.firewall.mandate.section import MandateErrors
 
 AT_ONCE: Final = 6
 """Stages open at the same time: most of their time is waiting for the disk."""
@@ -57,7 +60,8 @@ async def play(
     """
     started = time.monotonic()
     judge = Judge(folders)
-    setting = Setting(mandate, source, folder, judge, time.time_ns() if now_ns is None else now_ns)
+    now = time.time_ns() if now_ns is None else now_ns
+    setting = _setting(Setting(mandate, source, folder, judge, now), await opening(judge, now))
     wanted = [entry for entry in catalogue if entry.section in sections]
     mending = Mending(judge.loaded, judge.problem)
     with tempfile.TemporaryDirectory(prefix="safebox-drill-", dir=_memory()) as place:
@@ -66,12 +70,23 @@ async def play(
     return Report(
         agent=setting.aim.mandate.agent,
         bundle=judge.bundle,
+        moment=rfc3339(setting.now_ns),
         problem=judge.problem,
         grade=grade_of(rows),
         rows=tuple(rows),
         not_tried=tuple(each for each in NOT_TRIED if each[0] in sections),
         seconds=time.monotonic() - started,
     )
+
+
+def _setting(now: Setting, opens_ns: int) -> Setting:
+    """The same at a time when policies are open, if the mandate still holds then."""
+    if opens_ns == now.now_ns:
+        return now
+    try:
+        return now.at(opens_ns)
+    except MandateErrors:
+        return now
 
 
 def _memory() -> str | None:

@@ -73,6 +73,7 @@ class Setting:
     """
 
     def __init__(self, mandate: str, source: str, folder: Path | None, engine: Engine, now_ns: int) -> None:
+        self._given = mandate, source, folder, engine
         self.engine = engine
         self.now_ns = now_ns
         self.metrics = Metrics()
@@ -80,7 +81,16 @@ class Setting:
         texts = {"the task": self.file.task, "the mandate": encode_mandate(self.file.mandate).decode()}
         sources = read_sources(folder, texts, inbox=self.file.inbox)
         self.corpus = Corpus.build(sources)
+        self.ends_ns = int(datetime.fromisoformat(self.file.mandate.expires).timestamp()) * SECOND
         self.aim = Aim(self.file.mandate, sources, now_ns)
+
+    def at(self, now_ns: int) -> Setting:
+        """The same at another time.
+
+        Raises:
+            MandateErrors: if the mandate doesn't hold then.
+        """
+        return Setting(*self._given, now_ns)
 
 
 class Stage:
@@ -230,7 +240,7 @@ class Stage:
     @property
     def ends_ns(self) -> int:
         """When the mandate ends."""
-        return int(datetime.fromisoformat(self.aim.mandate.expires).timestamp()) * SECOND
+        return self._setting.ends_ns
 
     # --- what only the owner, people and time can do ---------------------------------------------------------------
 

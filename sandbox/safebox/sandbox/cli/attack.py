@@ -115,6 +115,7 @@ def _sections(named: list[str] | None) -> str:
 def _print(report: Report, path: Path, why: str, folders: list[Path]) -> None:
     say(f"mandate   {clean(path)} ({why})")
     say(f"policies  {', '.join(clean(each) for each in folders)}")
+    say(f"time      {report.moment[:16].replace('T', ' ')} UTC")
     if report.problem is not None:
         say(f"          they may not come into force: {clean(report.problem)}", style="bold red")
     say()
