@@ -224,20 +224,18 @@ async def test_a_rule_of_the_site_that_allows_too_much_is_found(agent: Path, pac
     assert report.grade == "F"
 
 
-async def test_a_yes_of_the_site_alone_lets_nothing_through(agent: Path, tmp_path: Path) -> None:
-    site = tmp_path / "ours/safebox/site/transfer"
-    site.mkdir(parents=True)
-    (site / "transfer.rego").write_text('package safebox.site.transfer\n\nallow contains "all" if true\n')
-    names = ("money.stranger", "money.listed", "state.expired", "hoarding.no_wallet")
-    report = await tried(agent, pack_folder(), tmp_path / "ours", names=names)
-    assert report.grade == "A"
-
-
-async def test_a_rule_that_is_only_monitored_is_found(agent: Path, tmp_path: Path) -> None:
+async def test_an_overlay_that_loosens_is_tried_as_the_firewall_takes_it(agent: Path, tmp_path: Path) -> None:
+    """Without a word in relax.json it doesn't come into force, so nothing does; with one, the attack goes through."""
     modes = tmp_path / "ours/data/modes"
     modes.mkdir(parents=True)
     (modes / "data.json").write_text('{"codes": {"transfer.payee_not_listed": "monitor"}}')
-    report = await tried(agent, pack_folder(), tmp_path / "ours", names=("money.stranger", "money.listed"))
+    names = ("money.stranger", "money.listed")
+    report = await tried(agent, pack_folder(), tmp_path / "ours", names=names)
+    assert failed(report) == {"money.listed"}
+    assert "relax.json" in str(report.problem)
+    path = 'data.data.modes.codes["transfer.payee_not_listed"]'
+    (tmp_path / "ours/relax.json").write_text(json.dumps({path: "we want to see what it would deny"}))
+    report = await tried(agent, pack_folder(), tmp_path / "ours", names=names)
     assert failed(report) == {"money.stranger"}
     assert report.grade == "F"
     assert "only monitored" in report.failed[0].mend

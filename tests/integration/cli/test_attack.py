@@ -29,6 +29,8 @@ def test_a_weak_overlay_ends_with_seven_and_says_where_to_look(safebox: Program,
     modes = tmp_path / "ours/data/modes"
     modes.mkdir(parents=True)
     (modes / "data.json").write_text('{"codes": {"email.recipient_not_listed": "monitor"}}')
+    relaxed = {'data.data.modes.codes["email.recipient_not_listed"]': "we want to see what it would deny"}
+    (tmp_path / "ours/relax.json").write_text(json.dumps(relaxed))
     words = ("attack", "--mandate", str(MAXIMISER), "--policies", str(tmp_path / "ours"), "--section", "c")
     done = safebox(*words)
     assert done.status == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -10,6 +11,7 @@ import typer
 from safebox.firewall.errors import ConfigError
 from safebox.sandbox.cli.console import print_json, print_table, say
 from safebox.sandbox.cli.exit import CHECK_FAILED
+from safebox.sandbox.cli.options import PoliciesOption
 from safebox.sandbox.cli.words import clean
 from safebox.sandbox.mandate import MANDATE_NAME
 
@@ -25,14 +27,11 @@ MandateOption = Annotated[
         "--mandate", metavar="FILE", help="A mandate, or its folder; else ./safebox.toml, else the demo's treasurer."
     ),
 ]
-LayersOption = Annotated[
-    list[Path] | None, typer.Option("--policies", metavar="DIR", help="Policies on top of the pack; may be repeated.")
-]
 
 
 def attack(
     mandate: MandateOption = None,
-    policies: LayersOption = None,
+    policies: PoliciesOption = None,
     section: Annotated[
         list[str] | None,
         typer.Option("--section", metavar="A..F", help="Only these: A money, B copies, C hoarding, D persuasion, "
@@ -50,12 +49,12 @@ def attack(
     import msgspec
 
     from safebox.firewall.drill.play import play
-    from safebox.sandbox.cli.policy_check import policy_folders
+    from safebox.firewall.engines.layers import policy_layers
     from safebox.sandbox.cli.progress import Progress
 
     path, why = the_mandate(mandate)
     wanted = _sections(section)
-    folders = policy_folders(policies)
+    folders = policy_layers(policies or ())
     with Progress("tried", noun="attacks and neighbours", quiet=as_json) as progress:
         report = asyncio.run(
             play(
@@ -112,9 +111,11 @@ def _sections(named: list[str] | None) -> str:
     return wanted or SECTIONS
 
 
-def _print(report: Report, path: Path, why: str, folders: list[Path]) -> None:
+def _print(report: Report, path: Path, why: str, folders: Sequence[Path]) -> None:
+    from safebox.firewall.engines.layers import describe_layers
+
     say(f"mandate   {clean(path)} ({why})")
-    say(f"policies  {', '.join(clean(each) for each in folders)}")
+    say(f"policies  {clean(describe_layers(folders))}")
     say(f"time      {report.moment[:16].replace('T', ' ')} UTC")
     if report.problem is not None:
         say(f"          they may not come into force: {clean(report.problem)}", style="bold red")
