@@ -328,7 +328,7 @@ class Firewall:
         path.write_bytes(msgspec.json.encode({"pid": os.getpid(), "metrics": self.metrics_url}))
 
     def _reloaded(self, reload: Reload) -> None:
-        self.metrics.policy(loaded=bool(reload.bundle), failing=reload.problem is not None)
+        self.metrics.policy(loaded=self.engine.health().ready, failing=reload.problem is not None)
         self.metrics.policy_reloaded("failed" if reload.problem is not None else "ok")
         if reload.problem is not None:
             _LOG.error("the policy was not taken into force: %s", reload.problem)
@@ -352,6 +352,7 @@ class Firewall:
     async def _watch(self) -> None:
         """Record what is owed to the ledger, and what has become known of what was not."""
         while True:
+            self.metrics.policy_ready(ready=self.engine.health().ready)
             with contextlib.suppress(LedgerUnavailable):
                 await self.ledger.pay_what_is_owed()
                 await self.stalls.settle()

@@ -128,30 +128,31 @@ class Pipeline:
         except TimeoutError as error:
             raise FactsUnavailable("the cost could not be learned in time") from error
         await place.take()  # while several runs ask, each has its share of the deciding
-        mark = self._ledger.mark(action.run)
-        with self._watch.over(action):  # what ends the firewall here doesn't get to do so twice
-            overlap, pieces = run.evidence.judge(action)
-            facts = build_facts(
-                action,
-                run.book,
-                address=run.view.address,
-                charges=quote.charges,
-                learned=quote.facts,
-                self_overlap=overlap,
-                frozen=run.frozen,
-            )
-            shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
-            document = policy_input(shown, run.policy_view, run.policy_mandate, known)
-            answer = await self._engine.decide(document)  # 4 decide
-        run.check_live(action.caller)
-        answer = self._holds.rule(run, action, answer)
-        if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
-            answer = overruled(answer, OVER_BUDGET)
-        number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
-        decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
-        if decided.allowed:
-            run.evidence.sent(action, pieces)
-        return decided, self._ledger.reserve(decided, mark)  # 5 record
+        async with run.judging:
+            mark = self._ledger.mark(action.run)
+            with self._watch.over(action):  # what ends the firewall here doesn't get to do so twice
+                overlap, pieces = run.evidence.judge(action)
+                facts = build_facts(
+                    action,
+                    run.book,
+                    address=run.view.address,
+                    charges=quote.charges,
+                    learned=quote.facts,
+                    self_overlap=overlap,
+                    frozen=run.frozen,
+                )
+                shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
+                document = policy_input(shown, run.policy_view, run.policy_mandate, known)
+                answer = await self._engine.decide(document)  # 4 decide
+            run.check_live(action.caller)
+            answer = self._holds.rule(run, action, answer)
+            if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
+                answer = overruled(answer, OVER_BUDGET)
+            number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
+            decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
+            if decided.allowed:
+                run.evidence.sent(action, pieces)
+            return decided, self._ledger.reserve(decided, mark)  # 5 record
 
     async def _carry_out(
         self, run: Run, tool: Tool, action: Action, decided: Decided, durable: Awaitable[None], place: Place,

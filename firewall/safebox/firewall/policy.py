@@ -10,6 +10,7 @@ from typing import Any
 
 from safebox.firewall.core.record import PolicyActivated
 from safebox.firewall.engines.layers import describe_layers
+from safebox.firewall.engines.making import choose_place
 from safebox.firewall.engines.reload import Reload, ReloadingEngine
 from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, ConfigError, LedgerUnavailable
@@ -27,7 +28,7 @@ class Policy:
         ledger: is told what is in force.
         clock: dates that.
         observe: is told of each attempt to bring a bundle into force.
-        deadline: the context of each evaluation.
+        deadline: the context of each evaluation in this process.
         checked: what a check that began earlier found.
     """
 
@@ -50,7 +51,7 @@ class Policy:
             () if self._governed else settings.policies,
             load=self._governed.load if self._governed else None,
             observe=observe,
-            deadline=deadline,
+            place=choose_place(settings.opa, deadline),
             checked=checked,
         )
 

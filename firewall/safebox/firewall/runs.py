@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any, Final, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -27,6 +28,9 @@ Watcher = Callable[[dict[str, Any]], None]
 class Run(Standing):
     """One live run.
 
+    `judging` is held from an action's facts to its decision in the books, by one action of the run, its parents and its
+    children at a time: where policy is evaluated elsewhere, others go on meanwhile, and these would be judged by facts
+    that are about to change.
     `turns` has a lock for each connector: what is decided on one budget is decided one after the other. `running` has
     the calls under an idempotency key that aren't answered yet, with the digest of what they ask.
     """
@@ -38,6 +42,7 @@ class Run(Standing):
         self.policy_view = book.started.run_view
         self.policy_mandate = book.started.mandate
         self.turns: dict[str, asyncio.Lock] = {}
+        self.judging = asyncio.Lock()
         self.running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
 
     def _last_look(self, action: Action) -> None:
@@ -56,12 +61,14 @@ class Runs:
 
     def __init__(self) -> None:
         self._live: dict[str, Run] = {}
+        self._judging: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watchers: list[Watcher] = []
 
     def add(self, run: Run) -> None:
         """Let a run act, as long as its parent may."""
         above = run.book.parent
         run.parent = None if above is None else self._live.get(above.started.run)
+        run.judging = self._judging.setdefault(run.book.root, run.judging)
         self._live[run.view.id] = run
 
     def remove(self, run: str) -> None:

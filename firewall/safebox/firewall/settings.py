@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
     `policies` are the layers in force, the base first; with `governance`, the file that names who may sign policy,
     there are none: then only an activated bundle judges.
+    `opa` is the address of an OPA server on this machine that evaluates policy; None: this process does.
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
 
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     stand_in_funds: tuple[str, ...] = ()
     checkpoint_to: tuple[str, ...] = ()
     governance: Path | None = None
+    opa: str | None = None
 
     @property
     def ledger(self) -> Path:
@@ -79,7 +81,7 @@ class Settings(NamedTuple):
     def parts(self) -> dict[str, str]:
         """Which real part each part of the world is, in words for people."""
         return {
-            "policy": "embedded Rego engine",
+            "policy": f"OPA server at {self.opa}" if self.opa else "embedded Rego engine",
             "ledger": ", checkpoints also in ".join([f"SQLite, {self.ledger}", *_named(self.checkpoint_to)]),
             "chain": self.chain_url or "stand-in: py-evm on this machine, no real money",
             "mail": without_password(self.smtp_url)

@@ -36,7 +36,7 @@ def probe(engine: EmbeddedEngine) -> str | None:
 
     Fails closed: a bundle that answers a probe with anything but a deny of the right shape is not put in force.
     """
-    for name, document in _probes():
+    for name, document in probes():
         try:
             answer = engine.answer(document)
         except PolicyUnavailable as error:
@@ -46,13 +46,14 @@ def probe(engine: EmbeddedEngine) -> str | None:
     return None
 
 
-def _probes() -> list[tuple[str, bytes]]:
-    probes = [(f"the input {document.decode()}", document) for document in _NOT_INPUTS]
+def probes() -> list[tuple[str, bytes]]:
+    """What every bundle must deny: names for people, and inputs."""
+    found = [(f"the input {document.decode()}", document) for document in _NOT_INPUTS]
     for tool, kind, effects in TOOLS:
         for caller in ("agent", "owner"):
             document = json.dumps(_nothing_granted(tool, kind, effects.split(), caller)).encode()
-            probes.append((f"{tool} asked by the {caller} when nothing is granted", document))
-    return probes
+            found.append((f"{tool} asked by the {caller} when nothing is granted", document))
+    return found
 
 
 def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> dict[str, Any]:

@@ -4,6 +4,8 @@ Rule 1: only a bundle that passed `validate` comes into force, and exactly the o
         and activated as one value, never read a second time.
 Rule 2: a broken edit changes nothing but `failing`; the last good bundle stays in force.
 Rule 3: without any good bundle there is no answer.
+Rule 4: `bundle` names what gave the last answer until whoever asked goes on: while somebody is being answered no other
+        bundle comes into force, and while one comes nobody is.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -20,11 +21,12 @@ import msgspec
 
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.engines.bundle import Bundle, load_bundle, policy_files
-from safebox.firewall.engines.embedded import EmbeddedEngine
+from safebox.firewall.engines.making import InProcess, Place
+from safebox.firewall.engines.passage import Passage
 from safebox.firewall.engines.relax import RELAX_NAME
 from safebox.firewall.engines.validate import Checked, validate
-from safebox.firewall.errors import PolicyUnavailable
-from safebox.firewall.ports import EngineHealth
+from safebox.firewall.errors import PolicyUnavailable, SafeboxError
+from safebox.firewall.ports import Engine, EngineHealth
 
 POLL_SECONDS: Final = 0.2
 """With the check this keeps an edit under a second away from being in force."""
@@ -45,7 +47,7 @@ class Reload(msgspec.Struct, frozen=True):
 
 
 class ReloadingEngine:
-    """The embedded engine over policy folders, following their edits.
+    """An engine over policy folders, following their edits.
 
     An `Engine` (see `ports`). Use it in one thread, on one event loop: `start` it, ask it, `stop` it.
 
@@ -53,7 +55,7 @@ class ReloadingEngine:
         folders: of the policies.
         load: gives the bundle to start with, where policy comes from no folders.
         observe: is told of each attempt to bring a bundle into force.
-        deadline: the context of each evaluation; ends the process if that doesn't come back.
+        place: makes the engines; closed with this one. In this process unless another is given.
         checked: gives what a check that began earlier found; it counts for the very bundle it looked at, once.
     """
 
@@ -63,16 +65,18 @@ class ReloadingEngine:
         *,
         load: Callable[[], Bundle] | None = None,
         observe: Callable[[Reload], None] = lambda reload: None,
-        deadline: AbstractContextManager[None] | None = None,
+        place: Place | None = None,
         checked: Callable[[], Checked] | None = None,
     ) -> None:
         self._folders = tuple(folders)
         self._load = load or partial(load_bundle, self._folders)
         self._relaxed: dict[str, str] = {}
         self._checked = checked
-        self._deadline = deadline
+        self._place = place or InProcess()
+        self._passage = Passage()
         self._observe = observe
-        self._engine: EmbeddedEngine | None = None
+        self._engine: Engine | None = None
+        self._good: Bundle | None = None
         self._failing: str | None = "policy has not been loaded yet"
         self._seen: Print | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -108,18 +112,24 @@ class ReloadingEngine:
         """
         if problem := await asyncio.to_thread(validate, bundle):
             raise PolicyUnavailable(problem, kind="refused")
-        engine = EmbeddedEngine(bundle, self._deadline)
-        await record()
-        self._engine, self._relaxed = engine, bundle.relaxed
+        async with self._passage.closed():
+            engine = await self._place.make(bundle)
+            try:
+                await record()
+            except SafeboxError:
+                await self._take_back()
+                raise
+            self._engine, self._good, self._relaxed = engine, bundle, bundle.relaxed
         self._settle("activated")
 
     async def stop(self) -> None:
-        """Follow no longer; what is in force stays so."""
+        """Follow no longer, and let go of what evaluates."""
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
+        await self._place.close()
 
     async def decide(self, document: bytes) -> Answer:
         """Ask the bundle in force.
@@ -127,17 +137,22 @@ class ReloadingEngine:
         Raises:
             PolicyUnavailable: if there is none, or it gives no exact answer.
         """
-        if self._engine is None:
-            raise PolicyUnavailable(f"no policy is in force: {self._failing}", kind="missing")
-        return self._engine.answer(document)
+        await self._passage.enter()
+        try:
+            if self._engine is None:
+                raise PolicyUnavailable(f"no policy is in force: {self._failing}", kind="missing")
+            return await self._engine.decide(document)
+        finally:
+            self._passage.leave()
 
     def health(self) -> EngineHealth:
         """Whether a bundle is in force and the watch over its folders is alive."""
         if self._engine is None:
             return EngineHealth(False, f"no policy is in force: {self._failing}")
-        if self.failing is not None:
+        health = self._engine.health()
+        if health.ready and self.failing is not None:
             return EngineHealth(True, f"an edit is refused, the last good policy stays in force: {self.failing}")
-        return EngineHealth(True, f"policy {self.bundle}")
+        return health
 
     async def _follow(self) -> None:
         while True:
@@ -160,7 +175,7 @@ class ReloadingEngine:
             elif problem := await asyncio.to_thread(self._problem, bundle):
                 self._refuse(problem)
             else:
-                self._activate(bundle)
+                await self._activate(bundle)
         self._seen = before
 
     def _problem(self, bundle: Bundle) -> str | None:
@@ -173,14 +188,20 @@ class ReloadingEngine:
                     return found.problem
         return validate(bundle)
 
-    def _activate(self, bundle: Bundle) -> None:
+    async def _activate(self, bundle: Bundle) -> None:
         try:
-            self._engine = EmbeddedEngine(bundle, self._deadline)
+            async with self._passage.closed():
+                self._engine, self._good = await self._place.make(bundle), bundle
         except PolicyUnavailable as error:
             self._refuse(error.cause)
         else:
             self._relaxed = bundle.relaxed
             self._settle("activated")
+
+    async def _take_back(self) -> None:
+        """Have the last good bundle judge again, after another one was made that is not to."""
+        if self._good is not None:
+            self._engine = await self._place.make(self._good)
 
     def _settle(self, result: Literal["activated", "unchanged"]) -> None:
         self._failing = None

@@ -15,7 +15,7 @@ from safebox.firewall.errors import ConfigError
 from safebox.firewall.settings import state_folder
 from safebox.sandbox.cli.console import is_rich, print_table, say
 from safebox.sandbox.cli.exit import CHECK_FAILED
-from safebox.sandbox.cli.options import EngineOption
+from safebox.sandbox.cli.options import EngineOption, OpaOption
 from safebox.sandbox.cli.setup import Setup
 
 KEPT = ("trees", "trees.lock", "images")
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 def demo(
     engine: EngineOption = None,
+    opa: OpaOption = None,
     home: Annotated[
         Path | None, typer.Option("--home", metavar="DIR", help="A state folder; else demo in the usual one, emptied.")
     ] = None,
@@ -44,7 +45,7 @@ def demo(
     sandboxes = choose_engine(engine)
     build(sandboxes, progress=lambda text: say(f"{BASE_IMAGE}: {text}"))  # type: ignore[arg-type]
     customer = job.Customer()
-    setup = Setup(playbooks=(folder / "examples", folder / "redteam"), engine=engine, funds=(customer.fund,))
+    setup = Setup(playbooks=(folder / "examples", folder / "redteam"), engine=engine, opa=opa, funds=(customer.fund,))
     settings = setup.settings()
     control, _ = service.ensure(settings, setup.arguments())
     with control:

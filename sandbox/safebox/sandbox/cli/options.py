@@ -11,6 +11,10 @@ PoliciesOption = Annotated[
     list[Path] | None,
     typer.Option("--policies", metavar="DIR", help="An overlay on top of the pack; first a whole pack instead of it."),
 ]
+OpaOption = Annotated[
+    str | None,
+    typer.Option("--opa", metavar="URL", help="An OPA server to decide, http://127.0.0.1:8181 or unix:/PATH."),
+]
 PlaybooksOption = Annotated[
     list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
 ]

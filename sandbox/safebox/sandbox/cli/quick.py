@@ -17,6 +17,7 @@ _ONE: Final = {
     "--mail-from": "mail_from",
     "--model-url": "model_url",
     "--engine": "engine",
+    "--opa": "opa",
 }
 _MANY: Final = {
     "--policies": ("policies", Path),

@@ -16,6 +16,7 @@ from safebox.sandbox.cli.options import (
     MailOption,
     MetricsOption,
     ModelOption,
+    OpaOption,
     PlaybooksOption,
     PoliciesOption,
     PriceOption,
@@ -30,6 +31,7 @@ def run(
     command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND", help="Instead of the mandate's.")] = None,
     policies: PoliciesOption = None,
     governance: GovernanceOption = None,
+    opa: OpaOption = None,
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
@@ -56,5 +58,6 @@ def run(
         metrics_port=metrics_port,
         engine=engine,
         checkpoint_to=tuple(checkpoint_to or ()),
+        opa=opa,
     )
     raise typer.Exit(run_to_end(setup, folder, command, as_json=as_json))

@@ -23,6 +23,7 @@ from safebox.sandbox.cli.options import (
     MailOption,
     MetricsOption,
     ModelOption,
+    OpaOption,
     PlaybooksOption,
     PoliciesOption,
     PriceOption,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 def serve(
     policies: PoliciesOption = None,
     governance: GovernanceOption = None,
+    opa: OpaOption = None,
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
@@ -69,6 +71,7 @@ def serve(
         metrics_port=metrics_port,
         engine=engine,
         checkpoint_to=tuple(checkpoint_to or ()),
+        opa=opa,
         funds=tuple(fund or ()),
     )
     import uvloop

@@ -31,6 +31,7 @@ class Setup(NamedTuple):
     engine: str | None = None
     funds: tuple[str, ...] = ()
     checkpoint_to: tuple[str, ...] = ()
+    opa: str | None = None
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -48,6 +49,7 @@ class Setup(NamedTuple):
             ("--model-url", self.model_url),
             ("--metrics-port", self.metrics_port),
             ("--engine", self.engine),
+            ("--opa", self.opa),
         ]
         return [word for name, value in named if value is not None for word in (name, str(value))]
 
@@ -63,6 +65,7 @@ class Setup(NamedTuple):
             "model_url": self.model_url,
             "metrics_port": self.metrics_port or None,
             "checkpoint_to": list(self._second_places()),
+            "opa": self.opa,
         }
         return {name: value for name, value in said.items() if value}
 
@@ -70,7 +73,8 @@ class Setup(NamedTuple):
         """The firewall's settings.
 
         Raises:
-            ConfigError: if a price is malformed, or policy is to come from folders and from signed bundles at once.
+            ConfigError: if a price or an address is malformed, or policy is to come from folders and from signed
+                bundles at once.
         """
         from safebox.firewall.settings import Settings, state_folder
 
@@ -90,6 +94,7 @@ class Setup(NamedTuple):
             until_idle=until_idle,
             stand_in_funds=self.funds,
             checkpoint_to=self._second_places(),
+            opa=self._opa(),
         )
 
     def _layers(self) -> tuple[Path, ...]:
@@ -103,6 +108,13 @@ class Setup(NamedTuple):
                 "--policies and --governance at once", remedy="build a bundle from the folders, and have it signed"
             )
         return ()
+
+    def _opa(self) -> str | None:
+        if self.opa is not None:
+            from safebox.firewall.engines.opa_address import parse_address
+
+            parse_address(self.opa)
+        return self.opa
 
     def _second_places(self) -> tuple[str, ...]:
         return tuple(each if "://" in each else str(Path(each).absolute()) for each in self.checkpoint_to)
