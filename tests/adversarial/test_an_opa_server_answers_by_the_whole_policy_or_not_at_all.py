@@ -6,8 +6,8 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -32,7 +32,6 @@ GOOD = cases.encode(cases.good()["email.send"])
 ALLOW_ALL = 'package safebox.main\n\ndecision := {"verdict": "allow", "reasons": [], "obligations": {}}\n'
 NO = '{"code": "site.no", "message": "No."}'
 
-Ask = Callable[[], Awaitable[str]]
 
 
 @pytest.fixture(params=[False, True], ids=["port", "socket"])
@@ -42,7 +41,7 @@ def opa(request: pytest.FixtureRequest) -> Iterator[Opa]:
 
 
 @pytest.fixture
-async def place(opa: Opa) -> AsyncIterator[OpaPlace]:
+async def place(opa: Opa) -> AsyncGenerator[OpaPlace]:
     made = OpaPlace(opa.address)
     yield made
     await made.close()
@@ -318,7 +317,7 @@ def named(decision: object = None, bundle: str | None = None, **more: object) ->
     return json.dumps({"result": {"bundle": bundle or pack().digest, "decision": decision, **more}}).encode()
 
 
-YES = {"verdict": "allow", "reasons": [], "obligations": {}}
+YES: dict[str, object] = {"verdict": "allow", "reasons": [], "obligations": {}}
 
 
 async def silence(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
@@ -344,7 +343,7 @@ async def noise(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def somebody(reply: Reply) -> AsyncIterator[OpaPlace]:
+async def somebody(reply: Reply) -> AsyncGenerator[OpaPlace]:
     """A place whose server is no OPA."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -363,7 +362,6 @@ async def somebody(reply: Reply) -> AsyncIterator[OpaPlace]:
         listener.close()
 
 
-Somebody = AbstractAsyncContextManager[OpaPlace]
 
 
 async def test_the_exact_answer_is_one() -> None:

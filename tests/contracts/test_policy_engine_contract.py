@@ -7,7 +7,7 @@ ready to be asked; the one made last is asked. To put another engine under the c
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -26,7 +26,7 @@ Builder = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Build]]
 
 
 @asynccontextmanager
-async def embedded(_: pytest.FixtureRequest) -> AsyncIterator[Build]:
+async def embedded(_: pytest.FixtureRequest) -> AsyncGenerator[Build]:
     async def build(text: str) -> Engine:
         return EmbeddedEngine(cases.alone(text))
 
@@ -34,7 +34,7 @@ async def embedded(_: pytest.FixtureRequest) -> AsyncIterator[Build]:
 
 
 @asynccontextmanager
-async def opa(request: pytest.FixtureRequest) -> AsyncIterator[Build]:
+async def opa(request: pytest.FixtureRequest) -> AsyncGenerator[Build]:
     server: Opa = request.getfixturevalue("server")
     place = OpaPlace(server.address)
 
@@ -61,7 +61,7 @@ def server() -> Iterator[Opa]:
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.opa] * (name == "opa")) for name in sorted(BUILDERS)])
-async def build(request: pytest.FixtureRequest) -> AsyncIterator[Build]:
+async def build(request: pytest.FixtureRequest) -> AsyncGenerator[Build]:
     async with BUILDERS[request.param](request) as made:
         yield made
 

@@ -352,7 +352,7 @@ class Firewall:
     async def _watch(self) -> None:
         """Record what is owed to the ledger, and what has become known of what was not."""
         while True:
-            self.metrics.policy_ready(ready=self.engine.health().ready)
+            self.metrics.policy_loaded.set(self.engine.health().ready)
             with contextlib.suppress(LedgerUnavailable):
                 await self.ledger.pay_what_is_owed()
                 await self.stalls.settle()

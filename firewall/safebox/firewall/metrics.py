@@ -41,8 +41,6 @@ DECISION_BUCKETS: Final = (
 CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Calls wait for blocks and for models; seconds."""
 
-ENGINE_FAILURES: Final = ("error", "panic", "shape", "undefined", "input", "timeout", "missing", "unreachable")
-"""Kinds of `PolicyUnavailable` that deciding meets."""
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
 _EFFECTS: Final = ("done", "failed", "unknown")
 _HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above")
@@ -203,7 +201,7 @@ class Metrics:
         self._unkept_seconds = self._gauge(
             "safebox_checkpoint_behind_seconds", "How long a second place has lacked a checkpoint.", "place"
         )
-        self._policy_loaded = self._gauge("safebox_policy_loaded", "1 if a policy bundle is in force and can be asked.")
+        self.policy_loaded = self._gauge("safebox_policy_loaded", "1 if a policy bundle is in force and can be asked.")
         self._policy_failing = self._gauge("safebox_policy_reload_failing", "1 while an edited policy can't be used.")
         self._policy_reloads = Counts(
             self._counter("safebox_policy_reloads", "Attempts to put a policy bundle in force.", "result"),
@@ -214,7 +212,9 @@ class Metrics:
             self._counter("safebox_engine_errors", "Policy gave no usable answer.", "kind"),
             Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
         )
-        self._engine_errors.start([(kind,) for kind in ENGINE_FAILURES])
+        self._engine_errors.start(
+            [(kind,) for kind in "error panic shape undefined input timeout missing unreachable".split()]
+        )
         self._stalls = self._counter("safebox_stalls", "Actions in the ledger that ended a firewall judging them.")
         self._stalls_told = 0
         self._stalled_at = self._gauge(
@@ -338,12 +338,8 @@ class Metrics:
 
     def policy(self, *, loaded: bool, failing: bool) -> None:
         """Whether a bundle is in force, and whether a newer one on disk can't be used."""
-        self.policy_ready(ready=loaded)
+        self.policy_loaded.set(loaded)
         self._policy_failing.set(failing)
-
-    def policy_ready(self, *, ready: bool) -> None:
-        """Whether a bundle is in force and what evaluates it answers."""
-        self._policy_loaded.set(ready)
 
     def policy_reloaded(self, result: str) -> None:
         """One attempt to put a bundle in force: "ok" or "failed"."""
