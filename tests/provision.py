@@ -15,10 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.real_parts import BUILD, NAMES, ROOT, find, in_ci, look_again
+from tests.real_parts import BUILD, NAMES, OPA_VERSION, ROOT, find, in_ci, look_again
 
-OPA = "github.com/open-policy-agent/opa@v1.20.2"
-"""1.20.0 panics comparing 0.0 with a non-integer, and before 1.19 arithmetic above 2^64 is rounded."""
+OPA = f"github.com/open-policy-agent/opa@v{OPA_VERSION}"
 PACKAGES = {
     "docker": "docker.io",
     "bwrap": "bubblewrap",
@@ -125,11 +124,15 @@ def _npm_parts() -> None:
 
 
 def _opa() -> None:
-    if find("opa").usable:
+    if find("opa").usable and find("opa-cases").usable:
         return
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if not go:
         say("missing: go, which builds OPA; policies are then checked by the embedded engine alone")
+        return
+    if not find("opa-cases").usable:
+        _call([go, "mod", "download", OPA], "opa.log")
+    if find("opa").usable:
         return
     say("building OPA (two minutes the first time)")
     _call([go, "install", OPA], "opa.log", GOBIN=str(BUILD / "bin"), CGO_ENABLED="0")

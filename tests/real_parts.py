@@ -29,6 +29,8 @@ BUILD = ROOT / "build"
 ANSWER_SECONDS = 10
 """A program that prints its version or an engine that is asked for a ping answers in well under a second."""
 
+OPA_VERSION = "1.20.2"
+"""1.20.0 panics comparing 0.0 with a non-integer, and before 1.19 arithmetic above 2^64 is rounded."""
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -132,6 +134,16 @@ def _node() -> Part:
     return _program("node", "pyright, and programs in another language", places, ("--version",))
 
 
+def _opa_cases() -> Part:
+    """What every implementation of Rego is tested with, as it lies in the source of OPA's own Go module."""
+    root = os.environ.get("GOMODCACHE") or str(Path(os.environ.get("GOPATH") or Path.home() / "go") / "pkg/mod")
+    folder = Path(root, f"github.com/open-policy-agent/opa@v{OPA_VERSION}", "v1/test/cases/testdata/v1")
+    purpose = "what OPA itself is tested with"
+    if folder.is_dir():
+        return Part("opa-cases", purpose, at=str(folder), version=OPA_VERSION)
+    return Part("opa-cases", purpose, wrong=f"{folder} is not there")
+
+
 def _simple(name: str, purpose: str, *places: str, ask: str = "--version") -> Callable[[], Part]:
     return lambda: _program(name, purpose, places, (ask,))
 
@@ -140,6 +152,7 @@ _FINDERS: dict[str, Callable[[], Part]] = {
     "docker": _docker,
     "bwrap": _bwrap,
     "opa": _simple("opa", "a second opinion on every policy", str(BUILD / "bin/opa"), "opa", ask="version"),
+    "opa-cases": _opa_cases,
     "prometheus": _simple("prometheus", "scrapes, rules and alerts", "prometheus"),
     "promtool": _simple("promtool", "checks and tests of alert rules", "promtool"),
     "alertmanager": _simple("alertmanager", "delivers alerts", "prometheus-alertmanager", "alertmanager"),

@@ -33,7 +33,6 @@ ALLOW_ALL = 'package safebox.main\n\ndecision := {"verdict": "allow", "reasons":
 NO = '{"code": "site.no", "message": "No."}'
 
 
-
 @pytest.fixture(params=[False, True], ids=["port", "socket"])
 def opa(request: pytest.FixtureRequest) -> Iterator[Opa]:
     with opa_server(unix=request.param) as server:
@@ -90,9 +89,9 @@ async def test_nobody_changes_a_policy_or_a_number_in_it(opa: Opa, place: OpaPla
         ("PUT", f"policies/{MAIN}", ALLOW_ALL),
         ("PUT", "policies/mine", 'package safebox.site.email\n\nallow contains "x"\n'),
         ("PUT", f"policies/{PREFIX}{GATE}", f"package {GATE}\n"),
-        ("PUT", "data/data/limits", {}),
+        ("PUT", "data/data/limits", {"rate": 1}),
         ("DELETE", "data/data", None),
-        ("PUT", "data", {}),
+        ("PUT", "data", {"data": 1}),
     ):
         status, said = opa.call(method, path, body)
         assert status == 400, (path, said)
@@ -360,8 +359,6 @@ async def somebody(reply: Reply) -> AsyncGenerator[OpaPlace]:
     finally:
         await place.close()
         listener.close()
-
-
 
 
 async def test_the_exact_answer_is_one() -> None:

@@ -84,12 +84,7 @@ class Firewall:
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        provider: ComputeProvider,
-        chain_id: int,
-        *,
-        begun: Begun | None = None,
+        self, settings: Settings, provider: ComputeProvider, chain_id: int, *, begun: Begun | None = None
     ) -> None:
         self._settings = settings
         self._begun = begun or Begun(partial(owner_key, settings.home), None)

@@ -78,7 +78,7 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
     """The client, also over a Unix socket, with bounded replies."""
 
     def __init__(self, address: Address) -> None:
-        super().__init__(host=address.host, port=address.port, retries=0, timeout=CALL_SECONDS)
+        super().__init__(host=address.host, port=address.port, retries=0, timeout=CALL_SECONDS)  # pyright: ignore[reportUnknownMemberType]
         self._socket = address.socket
 
     async def _init_session(self) -> None:
@@ -90,21 +90,25 @@ class _Client(AsyncOpaClient):  # type: ignore[misc]
             response_class=_Reply,
         )
 
+    async def open(self) -> None:
+        """Be ready to connect."""
+        await self._init_session()
+
     async def ask(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Send a body as it is; the status and what was answered."""
         headers = {"Content-Type": "application/json"}
-        async with self._request("POST", f"{self.root_url}/{path}", data=body, headers=headers) as response:
+        async with self._request("POST", f"{self.root_url}/{path}", data=body, headers=headers) as response:  # pyright: ignore[reportUnknownMemberType]
             return response.status, await read_at_most(response, REPLY_BYTES_MAX)
 
     async def listing(self) -> Any:
         """Every policy with its text and its syntax tree."""
-        async with self._request("GET", f"{self.root_url}/policies") as response:
+        async with self._request("GET", f"{self.root_url}/policies") as response:  # pyright: ignore[reportUnknownMemberType]
             response.raise_for_status()
             return (await response.json())["result"]
 
     async def value(self, path: str) -> Any:
         """What is at a path of the data; None if nothing is."""
-        async with self._request("GET", f"{self.root_url}/data/{path}") as response:
+        async with self._request("GET", f"{self.root_url}/data/{path}") as response:  # pyright: ignore[reportUnknownMemberType]
             response.raise_for_status()
             return (await response.json()).get("result")
 
@@ -176,7 +180,7 @@ class OpaServer:
 
     async def put_data(self, path: str, value: dict[str, Any]) -> None:
         """Put a document at a path of the data in place of what is there."""
-        await self._called((await self._open()).update_or_create_data(value, path))
+        await self._called((await self._open()).update_or_create_data(value, path))  # pyright: ignore[reportUnknownMemberType]
 
     async def delete_data(self, path: str) -> None:
         """Remove what is at a path of the data, if something is."""
@@ -185,7 +189,7 @@ class OpaServer:
     async def replace_data(self, path: str, key: str, value: str) -> None:
         """Replace one text of a document that has to be there."""
         patch = [{"op": "replace", "path": f"/{key}", "value": value}]
-        await self._called((await self._open()).patch_data(path, patch))
+        await self._called((await self._open()).patch_data(path, patch))  # pyright: ignore[reportUnknownMemberType]
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -196,7 +200,7 @@ class OpaServer:
     async def _open(self) -> _Client:
         if self._client is None:
             self._client = _Client(self._address)
-            await self._client._init_session()
+            await self._client.open()
         return self._client
 
     async def _unless_gone(self, call: Awaitable[object]) -> None:

@@ -30,11 +30,14 @@ class Passage:
         if self._opened is not None:
             try:
                 async with asyncio.timeout(WAIT_SECONDS):
-                    while (opened := self._opened) is not None:
-                        await opened.wait()
+                    await self._open()
             except TimeoutError as error:
                 raise PolicyUnavailable("another policy is just coming into force", kind="timeout") from error
         self._inside += 1
+
+    async def _open(self) -> None:
+        while (opened := self._opened) is not None:
+            await opened.wait()
 
     def leave(self) -> None:
         """Go out."""
