@@ -124,13 +124,13 @@ def _npm_parts() -> None:
 
 
 def _opa() -> None:
-    if find("opa").usable and find("opa-cases").usable:
+    if find("opa").usable and find("opa_cases").usable:
         return
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if not go:
         say("missing: go, which builds OPA; policies are then checked by the embedded engine alone")
         return
-    if not find("opa-cases").usable:
+    if not find("opa_cases").usable:
         _call([go, "mod", "download", OPA], "opa.log")
     if find("opa").usable:
         return

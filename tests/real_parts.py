@@ -140,8 +140,8 @@ def _opa_cases() -> Part:
     folder = Path(root, f"github.com/open-policy-agent/opa@v{OPA_VERSION}", "v1/test/cases/testdata/v1")
     purpose = "what OPA itself is tested with"
     if folder.is_dir():
-        return Part("opa-cases", purpose, at=str(folder), version=OPA_VERSION)
-    return Part("opa-cases", purpose, wrong=f"{folder} is not there")
+        return Part("opa_cases", purpose, at=str(folder), version=OPA_VERSION)
+    return Part("opa_cases", purpose, wrong=f"{folder} is not there")
 
 
 def _simple(name: str, purpose: str, *places: str, ask: str = "--version") -> Callable[[], Part]:
@@ -152,7 +152,7 @@ _FINDERS: dict[str, Callable[[], Part]] = {
     "docker": _docker,
     "bwrap": _bwrap,
     "opa": _simple("opa", "a second opinion on every policy", str(BUILD / "bin/opa"), "opa", ask="version"),
-    "opa-cases": _opa_cases,
+    "opa_cases": _opa_cases,
     "prometheus": _simple("prometheus", "scrapes, rules and alerts", "prometheus"),
     "promtool": _simple("promtool", "checks and tests of alert rules", "promtool"),
     "alertmanager": _simple("alertmanager", "delivers alerts", "prometheus-alertmanager", "alertmanager"),

@@ -212,8 +212,7 @@ class Metrics:
             self._counter("safebox_engine_errors", "Policy gave no usable answer.", "kind"),
             Bounded(("error", "panic", "shape", "undefined", "input", "timeout"), VALUES_MAX),
         )
-        kinds = ("error", "panic", "shape", "undefined", "input", "timeout", "missing", "unreachable")
-        self._engine_errors.start([(kind,) for kind in kinds])
+        self._engine_errors.start([(kind,) for kind in ("error", "panic", "shape", "undefined", "input", "timeout")])
         self._stalls = self._counter("safebox_stalls", "Actions in the ledger that ended a firewall judging them.")
         self._stalls_told = 0
         self._stalled_at = self._gauge(
