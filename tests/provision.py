@@ -1,4 +1,4 @@
-"""Installs the real parts that are missing. `python3 -m tests.provision` for all, `… sandbox` for what a demo needs.
+"""Installs the real parts that are missing: all, or those that are named (`sandbox`, `anvil`, `opa`).
 
 As root on Debian or Ubuntu it uses apt; anvil and pyright come from npm and OPA is built by Go, all three into build/.
 Nothing is installed that already works, and no service is started. Standard library only.
@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,11 +172,23 @@ def provide_all() -> bool:
     return not missing
 
 
+def provide_opa() -> bool:
+    """Make sure there is an OPA to measure against."""
+    _opa()
+    look_again()
+    return find("opa").usable
+
+
+PROVIDERS: dict[str, Callable[[], bool]] = {"sandbox": provide_sandbox, "anvil": provide_npm, "opa": provide_opa}
+"""What can be asked for by name."""
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Provision what is asked for. 0: all there; 1: something is missing and that matters (CI=true, or a demo)."""
-    if list(arguments) == ["sandbox"]:
-        return 0 if provide_sandbox() else 1
-    return 0 if provide_all() or not in_ci() else 1
+    """Provision what is asked for. 0: all there; 1: something is missing and that matters (CI=true, or a sandbox)."""
+    if not arguments:
+        return 0 if provide_all() or not in_ci() else 1
+    missing = [name for name in arguments if not PROVIDERS[name]()]
+    return 1 if missing and (in_ci() or "sandbox" in missing) else 0
 
 
 if __name__ == "__main__":
