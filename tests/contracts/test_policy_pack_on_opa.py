@@ -12,7 +12,7 @@ import pytest
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.engines.machine import new_interpreter
-from safebox.firewall.policytools import reason_codes
+from safebox.firewall.policytools import check, reason_codes
 from tests import real_parts
 from tests.unit.policy import cases
 
@@ -35,6 +35,39 @@ def test_it_is_formatted_and_strictly_checked(opa: str) -> None:
     assert run(opa, "fmt", "--list", str(PACK)) == ""
     run(opa, "check", "--strict", str(PACK))
     run(opa, "check", "--strict", "--bundle", str(PACK))
+
+
+@pytest.mark.parametrize(
+    ("body", "strict"),
+    [
+        ("p if {\n\tx := 1\n\tx == 1\n}", True),
+        ("p if {\n\tx := 1\n}", False),
+        ("p if {\n\tsome x in input.action.effects\n}", True),
+        ("p if {\n\tsome x in input.action.effects\n\tx == 1\n}", True),
+        ("p if {\n\tsome _, x in input.action.effects\n\tx == 1\n}", True),
+        ("p if {\n\tsome i\n\tinput.action.effects[i] == 1\n}", True),
+        ("p if {\n\tevery x in input.action.effects {\n\t\tx == 1\n\t}\n}", True),
+        ("p if {\n\tevery k, x in input.action.effects {\n\t\tx == 1\n\t}\n}", False),
+        ("p(a) := a", True),
+        ("p(a, b) := a", False),
+        ("p(a, _) := a", True),
+        ("p := [x | some x in input.action.effects]", True),
+        ("p := [1 | x := input.action.effects]", False),
+        ("p if {\n\tdata := 1\n\tdata == 1\n}", False),
+        ("p if {\n\tinput := 1\n\tinput == 1\n}", False),
+        ("import data.q\nimport data.q\n\np := q", False),
+        ("import data.q\n\np := q", True),
+        ("import data.q\n\np := 1", False),
+    ],
+)
+def test_the_check_is_as_strict_as_opas(opa: str, tmp_path: Path, body: str, strict: bool) -> None:
+    file = tmp_path / "safebox/a/a.rego"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"package safebox.a\n\n{body}\n")
+    said = subprocess.run([opa, "check", "--strict", str(file)], capture_output=True, check=False, timeout=60)
+    codes = {finding.code for finding in check([tmp_path])}
+    names = {"policy.unused_variable", "policy.unused_import", "policy.syntax"}
+    assert (said.returncode == 0, not codes & names) == (strict, strict), codes
 
 
 def test_its_tests_pass_with_full_coverage(opa: str) -> None:

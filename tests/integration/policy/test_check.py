@@ -81,6 +81,16 @@ def test_a_good_rule_has_no_findings(tmp_path: Path) -> None:
             "policy.unused_import",
             6,
         ),
+        ('args.subject != "Sunday"', 'args.subjekt != "Sunday"', "policy.unknown_field", 16),
+        ('args.subject != "Sunday"', 'args["subjekt"] != "Sunday"', "policy.unknown_field", 16),
+        ('action.args.subject != "Sunday"', 'facts.payee.listet != "Sunday"', "policy.unknown_field", 16),
+        (
+            'if input.action.args.subject != "Sunday"',
+            "if {\n\tsubject := input.action.args\n}",
+            "policy.unused_variable",
+            17,
+        ),
+        ("_good if", "_other(a, b) := a\n\n_good if", "policy.unused_variable", 16),
     ],
 )
 def test_it_is_found_where_it_is(tmp_path: Path, old: str, new: str, code: str, line: int) -> None:
@@ -88,9 +98,33 @@ def test_it_is_found_where_it_is(tmp_path: Path, old: str, new: str, code: str, 
     assert (code, line) in found(tmp_path, GOOD.replace(old, new))
 
 
+GUARDED = "if {\n\tis_number(input.facts.rates.minute)\n\tinput.facts.rates.minute < 5\n}"
+
+
 def test_a_guarded_comparison_is_fine(tmp_path: Path) -> None:
-    text = GOOD.replace('if input.action.args.subject != "Sunday"', "if {\n\tis_number(input.x)\n\tinput.x < 5\n}")
+    text = GOOD.replace('if input.action.args.subject != "Sunday"', GUARDED)
     assert found(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "action.args.to", "action.args.amount.units", "action.args.attachments[_].digest", "mandate.wallet.payees.acme",
+        "facts.money.charges[_].remaining", "facts.self_overlap.share_bp", "facts.launch.live", "run.depth",
+    ],
+)  # fmt: skip
+def test_every_field_there_is_may_be_read(tmp_path: Path, path: str) -> None:
+    assert found(tmp_path, GOOD.replace("action.args.subject", path)) == []
+
+
+def test_a_better_way_to_write_it_is_said(tmp_path: Path) -> None:
+    found(tmp_path, GOOD.replace("if not _good", "if input.facts.rates.hour > data.data.limits.most"))
+    (remedy,) = [each.remedy for each in check([pack_folder(), tmp_path]) if each.code == "policy.unsafe_deny"]
+    good = "is_number(input.facts.rates.hour); input.facts.rates.hour <= data.data.limits.most"
+    assert f"_good if {{ {good} }}" in remedy
+    misspelt = GOOD.replace("args.subject", "args.subjekt")
+    found(tmp_path, misspelt)
+    assert "did you mean 'subject'?" in {each.remedy for each in check([pack_folder(), tmp_path])}
 
 
 def test_a_code_that_no_test_names_is_found(tmp_path: Path) -> None:
@@ -103,7 +137,7 @@ def test_rules_about_a_kind_nobody_has_are_found(tmp_path: Path) -> None:
 
 
 def test_a_bundle_that_says_yes_to_nothing_is_found(tmp_path: Path) -> None:
-    text = GOOD + '\nallow contains "site.all" if not input.nothing\n'
+    text = GOOD + '\nallow contains "site.all" if not input.facts.payee\n'
     # Without a mandate every domain denies, whatever else says yes: here only METADATA is missing.
     assert ("policy.metadata", 18) in found(tmp_path, text)
     main = tmp_path / "alone/safebox/main/main.rego"

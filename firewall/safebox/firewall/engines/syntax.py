@@ -68,6 +68,15 @@ class Source(msgspec.Struct, frozen=True):
     imports: tuple[Import, ...]
     rules: tuple[Rule, ...]
 
+    def text_at(self, tree: Tree) -> str:
+        """What is written where an expression is; empty if the tree doesn't say."""
+        for node in _parts(tree):
+            for part in node.values():
+                span: Node = cast(Node, part).get("span", {}) if isinstance(part, dict) else {}
+                if span:
+                    return self.module.text.encode()[span["start"] : span["end"]].decode()
+        return ""
+
     def resolve(self, path: Path) -> Path:
         """Say a path as written in this file in full: imports and the file's own rules become `data` paths."""
         for imported in self.imports:

@@ -18,6 +18,7 @@ from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.policytools.finding import Finding
 from safebox.firewall.policytools.layering import Layering
 from safebox.firewall.policytools.modes import check_modes
+from safebox.firewall.policytools.names import check_names
 from safebox.firewall.policytools.rules import check_rules, check_untested
 
 __all__ = ["Finding", "check"]
@@ -43,6 +44,7 @@ def check(folders: Sequence[Path]) -> list[Finding]:
     findings = [*_check_calls(policies), *_check_cycle(policies)]
     for source in sources:
         findings += check_rules(source)
+        findings += check_names(source)
     findings += layering.findings(policies)
     findings += check_untested(policies, layering.everything)
     findings += check_modes(layering.bundle, policies, folders)

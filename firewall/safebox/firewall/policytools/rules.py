@@ -29,6 +29,7 @@ CUSTOM: Final = ("code", "threat", "severity", "remedy")
 _CODE: Final = re.compile(r"[a-z]+\.[a-z0-9_]+")
 _KINDS: Final = frozenset(kind for _, kind, _ in TOOLS) | {"all"}
 _ORDER: Final = frozenset({"Lt", "Le", "Ge", "Gt"})
+_OPPOSITE: Final = {"Lt": ">=", "Le": ">", "Ge": "<", "Gt": "<=", "Eq": "!=", "Ne": "=="}
 _SITE: Final = ("data", "safebox", "site")
 
 
@@ -153,8 +154,17 @@ def _check_raw_deny(source: Source, rule: Rule) -> Iterator[Finding]:
         for operator, left, right, line in comparisons(statement):
             if operator != "Eq" and any(_from_input(source, side) for side in (left, right)):
                 message = f"{rule.name} compares the input itself; where the field is absent it does not apply"
-                remedy = f"prove the good case in a helper and write {rule.name} … if not _good_case"
+                good = _good_case(source, operator, left, right)
+                remedy = f"prove the good case and negate it: `{rule.name} … if not _good` with `_good if {{ {good} }}`"
                 yield _finding(source, line, "policy.unsafe_deny", message, remedy)
+
+
+def _good_case(source: Source, operator: str, left: Tree, right: Tree) -> str:
+    """The opposite of a comparison, holding only where what is compared is there and is a number."""
+    sides = [source.text_at(left), source.text_at(right)]
+    shown = [f"is_number({side})" for side, tree in zip(sides, (left, right), strict=True) if _from_input(source, tree)]
+    guards = shown if operator in _ORDER else []
+    return "; ".join([*guards, f"{sides[0]} {_OPPOSITE[operator]} {sides[1]}"])
 
 
 def _check_orders(source: Source, rule: Rule) -> Iterator[Finding]:
