@@ -212,12 +212,17 @@ class ReloadingEngine:
         self._observe(Reload("refused", self.bundle, problem))
 
 
-def take_print(folders: Sequence[Path]) -> Print:
-    """Tell what the policy folders hold by name, size, times and inodes; a folder that can't be listed is empty."""
+def take_print(folders: Sequence[Path], *, tests: bool = False) -> Print:
+    """Tell what the policy folders hold by name, size, times and inodes; a folder that can't be listed is empty.
+
+    Args:
+        folders: the layers.
+        tests: count `*_test.rego` in, too.
+    """
     found: list[tuple[str, int, int, int, int, int]] = []
     for index, folder in enumerate(folders):
         with contextlib.suppress(PolicyUnavailable, OSError):
-            for relative, path in [*policy_files(folder), (RELAX_NAME, folder / RELAX_NAME)]:
+            for relative, path in [*policy_files(folder, tests=tests), (RELAX_NAME, folder / RELAX_NAME)]:
                 now = path.stat()
                 times = (now.st_mtime_ns, now.st_ctime_ns)
                 found.append((f"{index}/{relative}", *times, now.st_size, now.st_ino, now.st_dev))
