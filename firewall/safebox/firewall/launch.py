@@ -12,9 +12,10 @@ import msgspec
 from safebox.firewall.core.action import Action, Call, canonical
 from safebox.firewall.core.arguments import StartRun
 from safebox.firewall.core.books import RunBook
-from safebox.firewall.core.decision import Answer, Verdict, refusal
+from safebox.firewall.core.decision import Answer, Verdict, overruled
 from safebox.firewall.core.document import policy_input, shown_action, understand
 from safebox.firewall.core.facts import build_facts
+from safebox.firewall.core.holds import NO_LAUNCH
 from safebox.firewall.core.record import LaunchDecided, RunStarted
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.errors import ConfigError
@@ -54,7 +55,7 @@ class Launches:
         shown, facts = shown_action(action, tool), self._facts(action, started)
         answer = await self._engine.decide(policy_input(shown, started.run_view, started.mandate, facts))
         if answer.verdict is Verdict.HOLD:
-            answer = refusal("hold.unusable", "the start of a run can't wait for people")
+            answer = overruled(answer, NO_LAUNCH)
         decision = self._clock.new_id("dec")
         event = _event(started, decision, answer, self._engine.bundle, shown, facts)
         await self._ledger.note(event)

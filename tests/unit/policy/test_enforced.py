@@ -100,6 +100,7 @@ def test_a_hold_is_one_if_people_could_approve_it() -> None:
     assert enforced(recorded(DENY, digest="sha256:other"), HOLD) == NOT_KEPT
     assert enforced(recorded(DENY, tool="no.such_tool"), HOLD) == NOT_KEPT
     assert enforced(recorded(TOO_MANY), HOLD) == TOO_MANY
+    assert enforced(recorded(DENY, tool="run.start"), HOLD).reasons == (holds.NO_LAUNCH,)
 
 
 def test_what_people_let_pass_is_looked_at_once_more() -> None:

@@ -33,6 +33,7 @@ VOID: Final = Reason("hold.void", "What was held can no longer be done.")
 MORE_ASKED: Final = Reason("hold.void", "Policy now asks for more than was approved.")
 WITHOUT_TERMS: Final = Reason("hold.unusable", "Policy held this without saying who may approve it.")
 NOT_KEPT: Final = Reason("hold.unusable", "This needs approval, and what it carries can't be kept until then.")
+NO_LAUNCH: Final = Reason("hold.unusable", "the start of a run can't wait for people")
 TOO_MANY: Final = Reason("hold.too_many", "Too many actions of this run wait for approval.")
 
 GROUP: Final = r"^[a-z0-9][a-z0-9_-]{0,62}\Z"

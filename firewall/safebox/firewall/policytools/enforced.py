@@ -15,10 +15,22 @@ import msgspec
 from safebox.firewall.core.action import digest_of
 from safebox.firewall.core.books import OVER_BUDGET
 from safebox.firewall.core.decision import Answer, Reason, Verdict, overruled
-from safebox.firewall.core.holds import MORE_ASKED, NOT_KEPT, REFUSED, TOO_MANY, VOID, WITHOUT_TERMS, parse_terms
+from safebox.firewall.core.holds import (
+    MORE_ASKED,
+    NO_LAUNCH,
+    NOT_KEPT,
+    REFUSED,
+    TOO_MANY,
+    VOID,
+    WITHOUT_TERMS,
+    parse_terms,
+)
 from safebox.firewall.core.money import UNITS_WIDTH
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.policytools.recorded import Recorded
+
+LAUNCH: Final = "run.start"
+"""The tool whose answer can't wait: there is no run yet that would."""
 
 
 class Price(msgspec.Struct, frozen=True, order=True):
@@ -96,6 +108,8 @@ def _released(recorded: Recorded, answer: Answer) -> Answer:
 
 
 def _admitted(recorded: Recorded, answer: Answer) -> Answer:
+    if recorded.tool == LAUNCH:
+        return overruled(answer, NO_LAUNCH)
     if parse_terms(answer.obligations) is None:
         return overruled(answer, WITHOUT_TERMS)
     if recorded.caller != Caller.AGENT or not _kept_whole(recorded):

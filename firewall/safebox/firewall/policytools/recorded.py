@@ -2,7 +2,7 @@
 
 What a decision was judged by is in the ledger in two places: `action` and `facts` in its own record, `run` and
 `mandate` in the record that started its run. Joined they are byte for byte what policy was asked, so any policy can be
-asked again.
+asked again. Whether a run may start is decided before it is one; that record has all four parts.
 
 Rule 1: a ledger is only read, never held: a firewall may write to it meanwhile, and what it writes is not seen.
 Rule 2: nothing is kept of a record that was passed, except the start of each run.
@@ -81,6 +81,12 @@ class _Record(msgspec.Struct, frozen=True):
     mandate: msgspec.Raw = _NONE
 
 
+class _Action(msgspec.Struct, frozen=True):
+    id: str
+    tool: str
+    caller: str
+
+
 _DECODER: Final = msgspec.json.Decoder(_Record)
 _CHARGES: Final = msgspec.json.Decoder(tuple[Charge, ...], dec_hook=decode_amount)
 
@@ -102,6 +108,8 @@ class Reading:
             if record.event == "run_started":
                 # copies: what is kept must not keep the whole record
                 self._runs[record.run] = msgspec.Raw(bytes(record.run_view)), msgspec.Raw(bytes(record.mandate))
+            if record.event == "launch_decided":
+                return _launch(number, record)
             return self._decision(number, record) if record.event == "decided" else None
         except (msgspec.DecodeError, ValueError, TypeError, PolicyUnavailable) as error:
             raise _damaged(number, error) from error
@@ -126,6 +134,27 @@ class Reading:
             charges=() if bytes(record.charges) == b"[]" else _CHARGES.decode(record.charges),
             hold=record.hold,
         )
+
+
+def _launch(number: int, record: _Record) -> Recorded:
+    """The decision whether a run may start: its record has all that policy was shown."""
+    action = msgspec.json.decode(record.action, type=_Action)
+    return Recorded(
+        number=number,
+        decision=record.decision,
+        action_id=action.id,
+        run=record.run,
+        tool=action.tool,
+        caller=action.caller,
+        digest="",
+        at_ns=record.at_ns,
+        document=policy_input(record.action, record.run_view, record.mandate, record.facts),
+        judged=True,
+        answer=parse_answer(bytes(record.answer)),
+        bundle=record.bundle,
+        charges=(),
+        hold=None,
+    )
 
 
 def ledger_file(path: Path) -> Path:

@@ -27,6 +27,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "policy eval": "Say what policies answer to one input",
         "policy explain": "Say why, and what would have to differ",
         "policy replay": "Decide a ledger again by changed policies",
+        "policy diff": "Show what two policies answer differently",
         "policy bundle build": "Make one file of policies, for people to sign",
         "policy bundle sign": "Sign such a file",
         "policy bundle verify": "Say what is in such a file and who signed it",

@@ -90,3 +90,13 @@ def said(answer: Answer | None, why: str = "") -> str:
         return f"no answer ({clean(why)})"
     codes = ", ".join(clean(reason.code) for reason in answer.reasons)
     return f"{answer.verdict} ({codes})" if codes else str(answer.verdict.value)
+
+
+def change(before: Answer | None, after: Answer | None, why: str = "") -> str:
+    """Two answers in one line: both, or what was added and taken away where the verdict is the same."""
+    if before is None or after is None or before.verdict != after.verdict:
+        return f"{said(before)} → {said(after, why)}"
+    old, new = ([reason.code for reason in answer.reasons] for answer in (before, after))
+    moved = [f"+ {clean(code)}" for code in new if code not in old]
+    moved += [f"- {clean(code)}" for code in old if code not in new]
+    return f"{after.verdict.value}: {', '.join(moved) or 'the same codes, other words or obligations'}"

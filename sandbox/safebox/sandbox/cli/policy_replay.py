@@ -191,8 +191,8 @@ def sums(prices: Iterable[Price]) -> str:
 
 
 def _row(change: Change) -> tuple[str, ...]:
+    from safebox.sandbox.cli import policy_question
     from safebox.sandbox.cli.event_lines import day_and_time
-    from safebox.sandbox.cli.policy_question import said
 
     event = {"tool": change.tool, "action": {"args": change.asked["args"]}, "facts": {"payee": change.asked["payee"]}}
     return (
@@ -200,5 +200,5 @@ def _row(change: Change) -> tuple[str, ...]:
         change.run[-6:],
         change.decision[-SHORT:] if is_rich() else change.decision,
         summary(event) or change.tool,
-        f"{said(change.before)} → {said(change.after, change.why)}",
+        policy_question.change(change.before, change.after, change.why),
     )
