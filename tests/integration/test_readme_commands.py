@@ -40,7 +40,16 @@ BASES = (
     ROOT / "agents/safebox/agents",
 )
 """Where a file that a guide names may be, besides beside the guide."""
-MADE = {"approvers.toml", "ledger.sqlite3", "firewall.json", "agent.log", "bench.json", "trees"}
+MADE = {
+    "approvers.toml",
+    "relax.json",
+    "governance.toml",
+    "ledger.sqlite3",
+    "firewall.json",
+    "agent.log",
+    "bench.json",
+    "trees",
+}
 """Files a guide names that a run or a person makes."""
 FILE = re.compile(r"[\w./-]+\.(?:py|rego|json|md|toml|ya?ml|service|lock|eml)|[\w.-]+(?:/[\w.-]+)*/")
 

@@ -26,15 +26,16 @@ def read_own(path: Path, *, others: int, most: int) -> bytes | None:
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="check the file") from error
     try:
-        with open(handle, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
-                raise ConfigError(f"{path} is no file of yours", remedy="check the file")
-            if about.st_mode & others:
-                raise ConfigError(f"others could read or change {path}", remedy=f"chmod 600 {path}")
-            content = file.read(most + 1)
+        about = os.fstat(handle)
+        if not stat.S_ISREG(about.st_mode) or about.st_uid not in (os.geteuid(), 0):
+            raise ConfigError(f"{path} is no file of yours", remedy="check the file")
+        if about.st_mode & others:
+            raise ConfigError(f"others could read or change {path}", remedy=f"chmod 600 {path}")
+        content = os.read(handle, most + 1)
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}", remedy="check the file") from error
+    finally:
+        os.close(handle)
     if len(content) > most:
         raise ConfigError(f"{path} has more than {most} bytes", remedy="check the file")
     return content

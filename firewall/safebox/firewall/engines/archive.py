@@ -3,6 +3,8 @@
 A tar (POSIX ustar) inside gzip, as OPA reads bundles. Whatever another program would read differently (links, folders,
 devices, two files of one name, names that leave the folder, padding, trailing bytes, a second gzip member) can't be
 said in it, because what was read is written again and compared. Nothing is ever unpacked to disk.
+
+The gzip stores and doesn't compress: no two builds of zlib have to agree on the bytes, and nothing can be a bomb.
 """
 
 from __future__ import annotations
@@ -10,25 +12,24 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-FILE_BYTES_MAX: Final = 2_097_152
-"""A compressed archive: the shipped pack is 20 KB. It also has to fit into one message of the control socket."""
-TAR_BYTES_MAX: Final = 20_971_520
-"""Policies of `BUNDLE_BYTES_MAX` with the tar's own blocks; what inflates beyond it is not read to its end."""
+FILE_BYTES_MAX: Final = 3_000_000
+"""The shipped pack is 70 KB. As base64 it also has to fit into one message of the control socket."""
 ENTRIES_MAX: Final = 4_100
 NAME_MAX: Final = 100
 """A ustar name without the prefix field."""
 _BLOCK: Final = 512
 _NAME: Final = re.compile(r"\.[a-z-]+(?:\.json)?|[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 """Our own hidden files at the top, or plain parts that none of them is hidden."""
-_GZIP: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
-"""Deflate, no name, no time, best compression, unknown system."""
+_GZIP: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""Deflate, no name, no time, unknown system."""
+_STORED: Final = struct.Struct("<BHH")
+"""Before each piece that is stored: 1 for the last, its length, and that inverted (RFC 1951, 3.2.4)."""
+_PIECE: Final = 65_535
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x")
 _TRAILER: Final = struct.Struct("<II")
-_WINDOW: Final = -15
-"""A bare deflate stream; header and trailer are read here."""
 
 
 class ArchiveError(ValueError):
@@ -76,46 +77,55 @@ def unpack(tar: bytes) -> list[tuple[str, bytes]]:
     return files
 
 
-def compress(tar: bytes) -> bytes:
+def wrap(tar: bytes) -> bytes:
     """Put a tar into gzip.
 
     Raises:
         ArchiveError: if it is too large.
     """
-    engine = zlib.compressobj(9, zlib.DEFLATED, _WINDOW)
-    raw = _GZIP + engine.compress(tar) + engine.flush() + _TRAILER.pack(zlib.crc32(tar), len(tar))
-    if len(tar) > TAR_BYTES_MAX or len(raw) > FILE_BYTES_MAX:
-        raise ArchiveError(f"the bundle would be larger than {FILE_BYTES_MAX} bytes ({TAR_BYTES_MAX} unpacked)")
+    raw = b"".join([_GZIP, *_pieces(tar), _TRAILER.pack(zlib.crc32(tar), len(tar))])
+    if len(raw) > FILE_BYTES_MAX:
+        raise ArchiveError(f"the bundle would be larger than {FILE_BYTES_MAX} bytes")
     return raw
 
 
-def expand(raw: bytes) -> bytes:
-    """Read what `compress` wrote, up to `TAR_BYTES_MAX`.
+def unwrap(raw: bytes) -> bytes:
+    """Read what `wrap` wrote.
 
     Raises:
-        ArchiveError: if it is anything else, or too large.
+        ArchiveError: if it is anything else.
     """
     if len(raw) > FILE_BYTES_MAX:
         raise ArchiveError(f"more than {FILE_BYTES_MAX} bytes")
-    if not raw.startswith(_GZIP):
-        raise ArchiveError("not a gzip file as safebox writes bundles")
-    engine = zlib.decompressobj(_WINDOW)
-    try:
-        tar = engine.decompress(raw[len(_GZIP) :], TAR_BYTES_MAX + 1)
-    except zlib.error as error:
-        raise ArchiveError("the compressed data is damaged") from error
-    if len(tar) > TAR_BYTES_MAX:
-        raise ArchiveError(f"more than {TAR_BYTES_MAX} bytes unpacked")
-    if not engine.eof or engine.unused_data != _TRAILER.pack(zlib.crc32(tar), len(tar)):
-        raise ArchiveError("the compressed data is damaged, cut off or has something after it")
+    tar = b"".join(_stored(raw))
+    if wrap(tar) != raw:
+        raise ArchiveError("not a file as safebox writes bundles, or damaged, or something follows it")
     return tar
+
+
+def _pieces(tar: bytes) -> Iterator[bytes]:
+    for start in range(0, max(1, len(tar)), _PIECE):
+        piece = tar[start : start + _PIECE]
+        yield _STORED.pack(start + _PIECE >= len(tar), len(piece), len(piece) ^ _PIECE)
+        yield piece
+
+
+def _stored(raw: bytes) -> Iterator[bytes]:
+    """The pieces that are stored, as far as they are."""
+    place = len(_GZIP)
+    while len(head := raw[place : place + _STORED.size]) == _STORED.size:
+        last, length, _ = _STORED.unpack(head)
+        yield raw[place + _STORED.size : place + _STORED.size + length]
+        place += _STORED.size + length
+        if last:
+            return
 
 
 def _header(name: str, size: int, checksum: bytes = b" " * 8) -> bytes:
     number = b"0000000\0"
     head = _HEADER.pack(
         name.encode("ascii"), b"0000644\0", number, number, b"%011o\0" % size, b"%011o\0" % 0, checksum, b"0",
-        b"", b"ustar\0", b"00", b"", b"", number, number, b"",
+        b"", b"ustar\0", b"00", b"", b"", b"", b"", b"",
     )  # fmt: skip
     return head if checksum.strip() else _header(name, size, b"%06o\0 " % sum(head))
 
@@ -126,6 +136,6 @@ def _read_header(head: bytes) -> tuple[str, int]:
     if len(head) != _BLOCK or not name.isascii() or not re.fullmatch(rb"[0-7]{11}", size):
         raise ArchiveError("a header is damaged")
     found = name.decode("ascii"), int(size, 8)
-    if found[1] > TAR_BYTES_MAX or head != _header(*found):
+    if found[1] > FILE_BYTES_MAX or head != _header(*found):
         raise ArchiveError(f"{found[0][:120]!r} is not a plain file as safebox writes it")
     return found

@@ -201,7 +201,7 @@ def _open_minutes(table: object) -> tuple[int, ...] | None:
         return _ALWAYS
     if not isinstance(table, list):
         return None
-    days = list(_NEVER)
+    days: list[int] = [*_NEVER]
     for window in cast("list[object]", table):
         found = _minutes_of(window)
         if found is None:

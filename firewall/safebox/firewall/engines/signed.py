@@ -26,7 +26,7 @@ from safebox.firewall.core.action import canonical
 from safebox.firewall.core.approval import Signer
 from safebox.firewall.core.checkpoint import Verifier
 from safebox.firewall.core.holds import GROUP
-from safebox.firewall.engines.archive import ArchiveError, compress, expand, pack, unpack
+from safebox.firewall.engines.archive import ArchiveError, pack, unpack, unwrap, wrap
 from safebox.firewall.engines.bundle import DATA_NAME, TEST_SUFFIX, Bundle, Layer, Module, parse_data, seal
 from safebox.firewall.errors import ConfigError, PolicyUnavailable
 
@@ -107,7 +107,7 @@ class SignedBundle(msgspec.Struct, frozen=True):
         if self.signatures:
             files.append((SIGNATURES, msgspec.json.encode(list(self.signatures))))
         try:
-            return compress(pack(files))
+            return wrap(pack(files))
         except ArchiveError as error:
             raise ConfigError(f"no bundle can be made: {error}", code=REFUSED) from error
 
@@ -140,12 +140,12 @@ def read_release(raw: bytes) -> SignedBundle:
         ConfigError: if it is anything but a file that `encode` wrote.
     """
     try:
-        files = dict(unpack(expand(raw)))
+        files = dict(unpack(unwrap(raw)))
         signatures = _signatures(files.pop(SIGNATURES, None))
         about = msgspec.json.decode(files.get(MANIFEST, b""), type=_Manifest).metadata.safebox
         found = make_release(_bundle(files, about), about.version)
         again = SignedBundle(found.bundle, found.version, found.content, signatures)
-        same = found.bundle.digest == about.digest and expand(again.encode()) == expand(raw)
+        same = found.bundle.digest == about.digest and again.encode() == raw
     except (ArchiveError, msgspec.DecodeError, UnicodeDecodeError, PolicyUnavailable, RecursionError) as error:
         raise ConfigError(f"not a policy bundle: {error}", remedy=_REMEDY, code=REFUSED) from error
     if not same:
