@@ -10,13 +10,14 @@ import pytest
 
 from safebox.firewall.core.approval import Signer
 from safebox.firewall.core.record import PolicyActivated, PolicyRefused
-from safebox.firewall.engines.bundle import Module, seal
+from safebox.firewall.drill.clock import StepClock
+from safebox.firewall.engines.bundle import Bundle, Module, seal
 from safebox.firewall.engines.reload import ReloadingEngine
 from safebox.firewall.engines.signed import SignedBundle, make_release, read_release
 from safebox.firewall.errors import ConfigError, LedgerUnavailable, PolicyUnavailable
 from safebox.firewall.governed import Governed
 from safebox.firewall.ledger import Ledger
-from tests.twins import MemoryStore, StepClock
+from tests.twins import MemoryStore
 
 SIGNERS = {name: Signer.make(name) for name in ("alice", "bob", "carol")}
 
@@ -62,9 +63,7 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr(
-        "safebox.firewall.engines.reload.validate", lambda bundle: None
-    )  # the child is not the matter here
+    monkeypatch.setattr("safebox.firewall.engines.reload.validate", _fine)  # the child is not the matter here
     return Rig(tmp_path)
 
 
@@ -101,7 +100,7 @@ async def test_an_activation_that_is_not_recorded_is_not_in_force(rig: Rig) -> N
 
 
 async def test_a_bundle_whose_check_fails_is_refused_and_recorded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("safebox.firewall.engines.reload.validate", lambda bundle: "it calls out")
+    monkeypatch.setattr("safebox.firewall.engines.reload.validate", _calls_out)
     with pytest.raises(PolicyUnavailable, match="calls out"):
         await rig.activate(rig.release(1))
     assert [type(event) for event in rig.events()] == [PolicyRefused]
@@ -171,11 +170,24 @@ async def test_policy_from_folders_before_or_after_changes_no_version(rig: Rig) 
     assert rig.governed.note() is None
 
 
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _fine(_: Bundle) -> None:
+    """What `validate` says of a bundle that may come into force."""
+
+
+def _calls_out(_: Bundle) -> str:
+    return "it calls out"
+
+
 SPOILT: dict[str, tuple[Callable[[Rig, Path], object], str]] = {
     "a changed byte": (lambda rig, copy: copy.write_bytes(copy.read_bytes().replace(b"deny", b"dens")), "not a"),
     "cut off": (lambda rig, copy: copy.write_bytes(copy.read_bytes()[:900]), "not a policy bundle"),
     "gone": (lambda rig, copy: copy.unlink(), "it is gone"),
-    "a folder": (lambda rig, copy: (copy.unlink(), copy.mkdir()), "no file of yours"),
+    "a folder": (lambda rig, copy: _folder(copy), "no file of yours"),
     "a link": (lambda rig, copy: copy.symlink_to(copy.rename(rig.folder / "x")), "can't be read"),
     "written by others": (lambda rig, copy: copy.chmod(0o666), "others could"),
     "too large": (lambda rig, copy: copy.write_bytes(bytes(4_000_000)), "more than"),

@@ -138,6 +138,11 @@ def _manifest(files: dict[str, bytes], **changes: object) -> None:
     files[".manifest"] = json.dumps(manifest, separators=(",", ":")).encode()
 
 
+def _without_rules(files: dict[str, bytes]) -> None:
+    for name in [name for name in files if name.endswith(".rego")]:
+        del files[name]
+
+
 FORGED: dict[str, Callable[[dict[str, bytes]], None]] = {
     "another version": lambda files: _manifest(files, version=9),
     "another digest": lambda files: _manifest(files, digest="sha256:" + "0" * 64),
@@ -157,7 +162,7 @@ FORGED: dict[str, Callable[[dict[str, bytes]], None]] = {
     "data that is nested": lambda files: files.__setitem__("data.json", b"[" * 100_000),
     "a manifest that is nested": lambda files: files.__setitem__(".manifest", b"[" * 100_000),
     "a manifest that is no UTF-8": lambda files: files.__setitem__(".manifest", b"\xff"),
-    "no rule": lambda files: [files.pop(name) for name in list(files) if name.endswith(".rego")] and None,
+    "no rule": _without_rules,
     "a rule more": lambda files: files.__setitem__("safebox/site/all/all.rego", b"package safebox.site.all\n"),
     "a rule that is no UTF-8": lambda files: files.__setitem__("safebox/main/main.rego", b"\xff"),
     "a test": lambda files: files.__setitem__("safebox/main/main_test.rego", b"package safebox.main_test\n"),

@@ -2,7 +2,7 @@
 
     lower, higher   a whole number, or an amount of the same asset
     cap             a number that may be absent, which is no limit; lower is stricter
-    more, fewer     the members of a list, whatever their order
+    more, fewer     the members of a list, whatever their order; for fewer, null is a list of everything
     terms           of a hold: the same group, more people, a longer window, a shorter life
     mode            of a reason code: only codes that nothing below this layer says may be only monitored
     hours           "always", or windows of weekdays: no minute more than below
@@ -93,7 +93,7 @@ def _more(change: Change) -> Iterator[Wrong]:
 
 
 def _fewer(change: Change) -> Iterator[Wrong]:
-    everything = change.before is None and isinstance(change.after, list)
+    everything = change.before is None and isinstance(cast(object, change.after), list)
     if not everything and not _within(change.after, change.before):
         yield (), f"{change.shown()}, it may only lose members"
 
