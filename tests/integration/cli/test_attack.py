@@ -6,6 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
+from safebox.firewall.core.facts import rfc3339
+from safebox.firewall.drill.clock import NOW_NS
+from safebox.firewall.drill.judge import Judge
+from safebox.firewall.drill.stage import Setting, Stage
+from safebox.firewall.engines.bundle import pack_folder
 from tests.integration.cli.program import Program
 from tests.real_parts import ROOT
 
@@ -61,3 +66,33 @@ def test_what_is_wrong_is_said_with_its_remedy(safebox: Program, tmp_path: Path)
     odd = safebox("attack", "--section", "X")
     assert odd.status == 3
     assert "there is no section 'X'" in odd.err
+
+
+async def test_a_run_is_learned_from_and_its_proposal_attacked(safebox: Program, tmp_path: Path) -> None:
+    shutil.copytree(MAXIMISER, tmp_path / "agent")
+    text = (tmp_path / "agent/safebox.toml").read_text()
+    setting = Setting(text, "safebox.toml", tmp_path / "agent", Judge([pack_folder()]), NOW_NS)
+    stage = await Stage.open(setting, safebox.home)
+    await stage.pay(stage.aim.payee, 10**16)
+    await stage.mail(stage.aim.recipient)
+    await stage.pay(stage.aim.stranger, 10**16)
+    await stage.close()
+    words = ("policy", "learn", str(stage.ledger_path))
+    shown = safebox(*words)
+    assert shown.status == 0, shown.out + shown.err
+    assert "2 of 2 that were to be allowed are, 1 of 1 others still aren't" in shown.out
+    assert "Nothing was written" in shown.out
+    out = tmp_path / "proposed"
+    assert safebox(*words, "--out", str(out)).status == 0
+    assert safebox("mandate", "check", str(out)).status == 0
+    assert safebox("policy", "check", str(out / "policies")).status == 0
+    assert safebox("policy", "test", str(out / "policies"), "--run", "site").status == 0
+    again = safebox(*words, "--out", str(out))
+    assert again.status == 3
+    assert "is there already" in again.err
+    assert json.loads(safebox(*words, "--json").out)["ok"] is True
+    attacked = json.loads(safebox("attack", "--mandate", str(out), "--policies", str(out / "policies"), "--json").out)
+    came = {row["name"]: (row["kind"], row["outcome"]) for row in attacked["rows"]}
+    assert [name for name, (kind, outcome) in came.items() if kind == "attack" and outcome == "FAIL"] == []
+    assert came["copying.note"] == ("harmless", "pass")
+    assert attacked["moment"][11:13] == rfc3339(NOW_NS)[11:13]  # the hour in which it was recorded

@@ -15,25 +15,33 @@ AHEAD: Final = 7 * 24
 """Hours that are looked at: hours are given by weekday."""
 LASTS: Final = 3
 """Hours the doors should stay open: so long do the attacks take that wait for something."""
-_CLOSED: Final = "hours."
+
+Codes = frozenset[str]
 
 
-async def opening(judge: Judge, now_ns: int) -> int:
-    """The first moment, in steps of an hour, from which on all kinds of action are open; now, if there is none."""
+async def opening(judge: Judge, agent: str, now_ns: int) -> int:
+    """The first moment, in steps of an hour, from which on as many tools are open as ever in a week.
+
+    A tool is open when policy has no reason against it that it hasn't at every other hour, too.
+    """
     if judge.problem is not None:
         return now_ns
-    kinds = sorted({(tool.kind, tool.name) for tool in TOOLS.values() if tool.caller is Caller.AGENT})
-    for ahead in range(AHEAD):
-        moments = [now_ns + (ahead + hour) * HOUR for hour in range(LASTS)]
-        if not any([await _closed(judge, *each, at) for at in moments for each in kinds]):
-            return moments[0]
-    return now_ns
+    tools = sorted(tool.name for tool in TOOLS.values() if tool.caller is Caller.AGENT)
+    moments = [now_ns + ahead * HOUR for ahead in range(AHEAD + LASTS)]
+    against = {tool: [await _against(judge, agent, tool, at) for at in moments] for tool in tools}
+    always = {tool: frozenset[str].intersection(*codes) for tool, codes in against.items()}
+    scores = [
+        sum(against[tool][hour] == always[tool] for tool in tools for hour in range(ahead, ahead + LASTS))
+        for ahead in range(AHEAD)
+    ]
+    return moments[scores.index(max(scores))]
 
 
-async def _closed(judge: Judge, kind: str, tool: str, at_ns: int) -> bool:
-    action = {"tool": tool, "kind": kind, "time": rfc3339(at_ns), "caller": "agent"}
+async def _against(judge: Judge, agent: str, tool: str, at_ns: int) -> Codes:
+    """The codes of what speaks against a tool at a moment, whatever else is asked."""
+    action = {"tool": tool, "kind": TOOLS[tool].kind, "time": rfc3339(at_ns), "caller": "agent"}
+    document = {"action": action, "run": {"agent": agent}, "mandate": {}, "facts": {}}
     try:
-        answer = await judge.decide(json.dumps({"action": action, "run": {}, "mandate": {}, "facts": {}}).encode())
+        return frozenset(reason.code for reason in (await judge.decide(json.dumps(document).encode())).reasons)
     except PolicyUnavailable:
-        return False
-    return any(reason.code.startswith(_CLOSED) for reason in answer.reasons)
+        return frozenset()

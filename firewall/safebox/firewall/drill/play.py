@@ -61,7 +61,8 @@ async def play(
     started = time.monotonic()
     judge = Judge(folders)
     now = time.time_ns() if now_ns is None else now_ns
-    setting = _setting(Setting(mandate, source, folder, judge, now), await opening(judge, now))
+    first = Setting(mandate, source, folder, judge, now)
+    setting = _setting(first, await opening(judge, first.aim.mandate.agent, now))
     wanted = [entry for entry in catalogue if entry.section in sections]
     mending = Mending(judge.loaded, judge.problem)
     with tempfile.TemporaryDirectory(prefix="safebox-drill-", dir=_memory()) as place:

@@ -32,6 +32,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "policy bundle sign": "Sign such a file",
         "policy bundle verify": "Say what is in such a file and who signed it",
         "policy bundle activate": "Have a governed firewall judge by it from now on",
+        "policy learn": "Propose the narrowest mandate and policies for a recorded run",
         "attack": "Try a catalogue of attacks on policies and a mandate",
     },
     "Record": {

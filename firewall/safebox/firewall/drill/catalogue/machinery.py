@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from safebox.firewall.core.decision import Verdict
-from safebox.firewall.core.record import GENESIS, chain
+from safebox.firewall.core.record import GENESIS, WalletFrozen, WalletThawed, chain
 from safebox.firewall.drill.aim import Aim
 from safebox.firewall.drill.entry import CRITICAL, HIGH, Chapter
 from safebox.firewall.drill.stage import Stage
@@ -112,7 +112,7 @@ def _rechained(db: sqlite3.Connection) -> None:
 
 _CHANGES: Final[dict[str, Change]] = {
     "a changed byte": lambda db: db.execute(
-        "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'allow', 'deny!') AS BLOB) WHERE seq = 2"
+        "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), 'at_ns', 'at_nz') AS BLOB) WHERE seq = 2"
     ),
     "a dropped record": lambda db: db.execute("DELETE FROM events WHERE seq = 2"),
     "a dropped tail": lambda db: db.execute("DELETE FROM events WHERE seq > 2"),
@@ -136,6 +136,8 @@ _CHANGES: Final[dict[str, Change]] = {
 )
 async def _(stage: Stage) -> Told:
     await stage.pay(stage.aim.payee, stage.aim.small)
+    now = stage.clock.now_ns()
+    await stage.note(*(kind(at_ns=now, run=stage.name, by="owner") for kind in (WalletFrozen, WalletThawed)))
     await stage.signed()
     stage.mark()
     missed = [name for number, name in enumerate(_CHANGES) if _sound(stage, number, _CHANGES[name])]
