@@ -20,20 +20,18 @@ Codes = frozenset[str]
 
 
 async def opening(judge: Judge, agent: str, now_ns: int) -> int:
-    """The first moment, in steps of an hour, from which on as many tools are open as ever in a week.
+    """Now, or the first hour at whose start as many tools are open as ever in a week, and in the hours after it.
 
     A tool is open when policy has no reason against it that it hasn't at every other hour, too.
     """
     if judge.problem is not None:
         return now_ns
     tools = sorted(tool.name for tool in TOOLS.values() if tool.caller is Caller.AGENT)
-    moments = [now_ns + ahead * HOUR for ahead in range(AHEAD + LASTS)]
+    moments = [now_ns, *(now_ns - now_ns % HOUR + ahead * HOUR for ahead in range(1, AHEAD + LASTS))]
     against = {tool: [await _against(judge, agent, tool, at) for at in moments] for tool in tools}
     always = {tool: frozenset[str].intersection(*codes) for tool, codes in against.items()}
-    scores = [
-        sum(against[tool][hour] == always[tool] for tool in tools for hour in range(ahead, ahead + LASTS))
-        for ahead in range(AHEAD)
-    ]
+    tools_open = [sum(against[tool][hour] == always[tool] for tool in tools) for hour in range(AHEAD + LASTS)]
+    scores = [tools_open[hour : hour + LASTS] for hour in range(AHEAD)]
     return moments[scores.index(max(scores))]
 
 
