@@ -397,6 +397,13 @@ def test_a_relax_json_that_is_not_exactly_paths_with_reasons_is_refused(text: st
     assert str(folder / "relax.json") in found
 
 
+@pytest.mark.parametrize("text", ['{"a\\nb": "x"}', '{"\\ud800": "x"}'])
+def test_a_path_that_no_screen_shows_is_refused(text: str, tmp_path: Path) -> None:
+    folder = overlay(tmp_path / "ours", site(DENY))
+    (folder / "relax.json").write_text(text)
+    assert "relax.json" in (problem(folder) or "")
+
+
 def test_the_base_has_no_relax_json(tmp_path: Path) -> None:
     own = cases.copy_pack(tmp_path)
     (own / "relax.json").write_text('{"data.x": "y"}')

@@ -11,6 +11,7 @@ Rule 4: without all that there is no policy, and so no yes.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from safebox.firewall.engines.reload import ReloadingEngine
     from safebox.firewall.ledger import Ledger
     from safebox.firewall.ports import Clock
+
+_LOG = logging.getLogger(__name__)
 
 FOLDER: Final = "governed"
 _SUFFIX: Final = ".tar.gz"
@@ -141,6 +144,7 @@ class Governed:
             reason=error.cause[:_REASON_MAX],
             by=by,
         )
+        _LOG.warning("a policy bundle was refused: %s", event.reason)
         await self._ledger.note(event)
 
     def _read(self, path: Path) -> SignedBundle:

@@ -69,6 +69,12 @@ def test_data_is_at_the_path_of_its_folder(tmp_path: Path) -> None:
     assert json.loads(load_bundle([write(tmp_path, A)]).data) == {"data": {"limits": {"x": 1, "y": {"z": 2}}}}
 
 
+def test_half_a_character_in_data_is_refused_and_not_a_crash(tmp_path: Path) -> None:
+    folder = write(tmp_path, {**A, "data/x/data.json": '{"a": "\\ud800"}'})
+    with pytest.raises(PolicyUnavailable, match="surrogates"):
+        load_bundle([folder])
+
+
 def test_a_later_folder_replaces_numbers_and_adds_rules(tmp_path: Path) -> None:
     pack = write(tmp_path / "pack", {**A, "data/strict/data.json": '{"limits": {"y": {"z": "higher"}}}'})
     site = write(tmp_path / "site", {"data/limits/data.json": '{"y": {"z": 9}}', "a/a.rego": "package a\nx := 1\n"})

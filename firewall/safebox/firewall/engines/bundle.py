@@ -37,6 +37,7 @@ Data = dict[str, Any]
 
 SITE_DATA: Final = ("data", "site")
 """Where overlays keep numbers of their own."""
+_RULES: Final = "data.safebox"
 TEST_SUFFIX: Final = "_test.rego"
 DATA_NAME: Final = "data.json"
 
@@ -144,7 +145,7 @@ class Stack:
         if index:
             found = looser_data(self._data, data, self._directions, said=self._said)
             self.used |= {(index, each.path) for each in found if each.path in relaxed}
-            found = [each for each in found if each.path not in relaxed or "safebox" in own]
+            found = [each for each in found if each.path not in relaxed or _is_of_rules(each.path)]
         else:
             self._directions = _at(data, DIRECTIONS)
         self._layers.append(Layer(str(folder), relaxed, _added_for_sites(self._data, data)))
@@ -249,6 +250,7 @@ def parse_data(text: str, path: Path | str) -> Data:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_int=_exact_int, parse_float=_inexact, parse_constant=_inexact
         )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character can be said in JSON and not be text
     except (ValueError, RecursionError) as error:
         raise PolicyUnavailable(f"{path}: {error}", kind="broken") from error
     data = _as_object(value)
@@ -279,6 +281,11 @@ def _too_loose(file: Path, looser: Looser, folder: Path) -> PolicyUnavailable:
     remedy = f"to allow it all the same, name the path with a reason in {folder / RELAX_NAME}"
     cause = f"{file}: {looser.path} would be looser ({looser.why}); {remedy}"
     return PolicyUnavailable(cause, kind="looser", remedy=remedy)
+
+
+def _is_of_rules(path: str) -> bool:
+    """Whether data stands where rules do; nothing may relax that."""
+    return path == _RULES or path.startswith((f"{_RULES}.", f"{_RULES}["))
 
 
 def _file_of(looser: Looser, files: Sequence[tuple[str, Path]], folder: Path) -> Path:

@@ -43,7 +43,8 @@ def read_relaxed(folder: Path) -> dict[str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise PolicyUnavailable(f"{path}: {error}; {_REMEDY}", kind="broken", remedy=_REMEDY) from error
     for name, reason in pairs.items():
-        if not reason.strip() or len(reason) > REASON_MAX or not reason.isprintable():
-            cause = f"{path}: {name} has no reason of at most {REASON_MAX} printable characters; {_REMEDY}"
+        if not reason.strip() or len(reason) > REASON_MAX or not (reason + name).isprintable():
+            what = f"no reason, or one of more than {REASON_MAX} characters, or of unprintable ones"
+            cause = f"{path}: {name!r} has {what}; {_REMEDY}"
             raise PolicyUnavailable(cause, kind="broken", remedy=_REMEDY)
     return pairs
