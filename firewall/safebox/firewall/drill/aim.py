@@ -60,6 +60,11 @@ class Aim:
             return "no [wallet]"
         return None if self.wallet.payees and self.quiet > 0 else "no payee, or no sum that needs nobody's approval"
 
+    def no_grant(self) -> str | None:
+        """Why a run would have nothing to do."""
+        sections = (self.wallet, self.mail, self.compute, self.inference)
+        return "nothing is granted" if all(section is None for section in sections) else None
+
     def no_time(self, seconds: int) -> str | None:
         """Why it can't be waited so long."""
         return None if self.lasts_s > seconds else "the mandate ends before"

@@ -17,21 +17,22 @@ from safebox.firewall.approvals import Approvals
 from safebox.firewall.behaviour.overlap import Corpus
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.approval import Signer, Statement
+from safebox.firewall.core.arguments import StartRun
 from safebox.firewall.core.decision import Answer, Verdict
 from safebox.firewall.core.document import decided_event, settled_event, shown_action, understand
 from safebox.firewall.core.mandate import encode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome
-from safebox.firewall.core.record import Charge, LedgerEvent
+from safebox.firewall.core.record import Charge, LedgerEvent, RunEnded
 from safebox.firewall.core.tools import TOOLS, Caller
-from safebox.firewall.core.windows import SECOND
+from safebox.firewall.core.windows import HOUR, SECOND
 from safebox.firewall.drill.aim import OTHER_IMAGE, Aim
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
-from safebox.firewall.drill.told import Told, of_http, of_reply, of_rpc
+from safebox.firewall.drill.told import Told, allowed, of_http, of_reply, of_rpc, stopped
 from safebox.firewall.drill.wire import Answered, exchange, request
 from safebox.firewall.drill.world import Effect, MemoryWorld
-from safebox.firewall.errors import CallerError
+from safebox.firewall.errors import CallerError, SafeboxError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.ethereum import EthereumGateway
 from safebox.firewall.gateways.inference import InferenceGateway
@@ -39,6 +40,7 @@ from safebox.firewall.gateways.limits import CONNECTIONS_MAX, Limits
 from safebox.firewall.gateways.listeners import Party
 from safebox.firewall.gateways.tools import ToolsGateway
 from safebox.firewall.keystore import Keystore
+from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import started_event
 from safebox.firewall.mandate.file import load
@@ -248,6 +250,28 @@ class Stage:
         """The firewall asks on the owner's behalf."""
         call = Call(run=self.name, tool=tool, arguments=arguments, caller=Caller.OWNER)
         return of_reply(await self.pipeline.handle(call))
+
+    async def launch(self, number: int) -> Told:
+        """Somebody starts one more run of the same agent, under the same mandate."""
+        file, name, now = self._setting.file, f"run_{number}", self.clock.now_ns()
+        started = started_event(name, file, None, None, "drill", now)
+        asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
+        launches = Launches(engine=self, ledger=self.ledger, runs=self.runs, clock=self.clock, metrics=self.metrics)
+        try:
+            await launches.decide(started, asked)
+        except SafeboxError as error:
+            return stopped(error.code)
+        return allowed()
+
+    async def launched_before(self, times: int) -> None:
+        """The agent was started so often today, and each run is over."""
+        now = self.clock.now_ns() - HOUR
+        events: list[LedgerEvent] = []
+        for number in range(times):
+            name = f"run_before_{number}"
+            events.append(started_event(name, self._setting.file, None, None, "drill", now))
+            events.append(RunEnded(at_ns=now, run=name, reason="exited", exit_code=0))
+        await self.ledger.note(*events)
 
     async def vote(self, told: Told, verdict: Literal["approve", "deny"], people: int | None = None) -> None:
         """So many people (all that are needed) say yes or no to what was held."""

@@ -12,6 +12,7 @@ from safebox.firewall.drill.catalogue import (
     copying,
     gateways,
     hoarding,
+    launching,
     machinery,
     money,
     people,
@@ -24,7 +25,19 @@ from safebox.firewall.drill.entry import Entry
 
 CATALOGUE: Final[tuple[Entry, ...]] = tuple(
     entry
-    for module in (money, state, signing, copying, renting, hoarding, persuasion, people, gateways, machinery)
+    for module in (
+        money,
+        state,
+        signing,
+        copying,
+        renting,
+        launching,
+        hoarding,
+        persuasion,
+        people,
+        gateways,
+        machinery,
+    )
     for entry in module.CHAPTER.entries
 )
 """Everything there is to try, section by section."""
