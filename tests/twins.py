@@ -15,7 +15,7 @@ from safebox.firewall.core.document import decided_event, shown_action, understa
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome, Quote
 from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted, decode_event, encode_event
-from safebox.firewall.core.tools import Caller, find_tool
+from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
 from safebox.firewall.errors import LedgerUnavailable
@@ -193,7 +193,7 @@ class Rig:
 
     def decided_for(self, run: str, **changes: Any) -> Decided:
         """A plain yes to a transfer, as the pipeline would record it."""
-        tool = find_tool("wallet.transfer", caller=Caller.AGENT)
+        tool = TOOLS["wallet.transfer"]
         call = Call(run=run, tool=tool.name, arguments={"to": PAYEE, "amount": "1 ETH"})
         action = understand(call, tool, self.clock.new_id("act"), self.clock.now_ns())
         answer, shown = Answer(Verdict.ALLOW, (), {}), shown_action(action, tool)

@@ -215,7 +215,11 @@ def _fields(run: RunView) -> dict[str, Any]:
     return {name: getattr(run, name) for name in run.__struct_fields__}
 
 
+NOT_YET = {"signing", "web", "mcp", "spawn"}
+"""Judged by policy already. Where nothing performs them they are no tools, and no mandate may grant them."""
+
+
 def test_every_tool_has_a_connector_under_contract() -> None:
-    assert {tool.connector for tool in TOOLS.values()} == set(ASKED)
+    assert {tool.connector for tool in TOOLS.values()} == set(ASKED) | NOT_YET
     for method in ("quote", "perform", "reconcile"):
         assert inspect.iscoroutinefunction(getattr(ChainConnector, method))

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, SafeboxError, SandboxError
-from safebox.firewall.metrics import KNOWN_CODES, Metrics
+from safebox.firewall.metrics import Metrics
+from safebox.firewall.reasons import KNOWN_CODES
 from safebox.sandbox.cli.exit import EXIT_STATUSES
 from tests.real_parts import ROOT
 

@@ -144,6 +144,7 @@ class Firewall:
             self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics, self._received
         )
         self._lifecycle = Lifecycle(
+            connectors=self._world.connectors,
             ledger=self.ledger,
             runs=self.runs,
             keystore=keystore,

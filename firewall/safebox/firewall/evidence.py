@@ -14,7 +14,7 @@ from safebox.firewall.behaviour.phrases import Wordlist
 from safebox.firewall.behaviour.secrets import KnownSecrets, find_secrets
 from safebox.firewall.behaviour.unwrap import unwrap
 from safebox.firewall.core.action import Action
-from safebox.firewall.core.arguments import SendEmail, StartCompute, outgoing
+from safebox.firewall.core.arguments import Outgoing, SendEmail, StartCompute, outgoing
 from safebox.firewall.errors import ConfigError
 
 
@@ -64,6 +64,8 @@ def destinations(args: Any) -> tuple[str, ...]:
             return args.to
         case StartCompute():
             return ("compute",)
+        case Outgoing():
+            return args.payload_to()
         case _:
             return ("elsewhere",)
 

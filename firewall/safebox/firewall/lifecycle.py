@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ import msgspec
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.core.action import canonical
 from safebox.firewall.core.arguments import StartRun
-from safebox.firewall.core.mandate import encode_mandate, mandate_digest
+from safebox.firewall.core.mandate import Mandate, encode_mandate, mandate_digest
 from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.errors import ConfigError, FirewallError
@@ -49,6 +49,7 @@ class Lifecycle:
         gateways: GatewayServer,
         clock: SystemClock,
         launches: Launches,
+        connectors: Container[str],
     ) -> None:
         self._launches = launches
         self._ledger = ledger
@@ -57,6 +58,7 @@ class Lifecycle:
         self._treasury = treasury
         self._gateways = gateways
         self._clock = clock
+        self._connectors = connectors
 
     async def start(self, mandate: str, source: str, folder: str | None, engine: str) -> dict[str, Any]:
         """Start a run under a mandate file's text; returns its id, address, ports and environment.
@@ -67,6 +69,7 @@ class Lifecycle:
             LedgerUnavailable: if the start can't be recorded.
         """
         file = load(mandate, now=datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC), source=source)
+        check_connectors(file.mandate, self._connectors)
         run_id = self._clock.new_id("run")
         address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
         started = started_event(run_id, file, address, folder, engine, self._clock.now_ns())
@@ -152,6 +155,21 @@ class Lifecycle:
         run = Run(view, self._ledger.book(started.run), Evidence(sources))
         self._runs.add(run)
         return run
+
+
+def check_connectors(mandate: Mandate, connectors: Container[str]) -> None:
+    """See that every section of a mandate can be used here: a grant that never could be is a mistake.
+
+    Raises:
+        ConfigError: if this firewall has no connector for a section.
+    """
+    for section, connector in mandate.needs().items():
+        if connector not in connectors:
+            raise ConfigError(
+                f"the mandate grants [{section}], and this firewall has no connector for it",
+                remedy=f"take the section [{section}] out of the mandate",
+                code="mandate.no_connector",
+            )
 
 
 def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:

@@ -26,6 +26,7 @@ from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.counts import OTHER, Bounded, Counts, all_of
 from safebox.firewall.errors import FirewallError, LedgerUnavailable, PolicyUnavailable
+from safebox.firewall.reasons import KNOWN_CODES
 from safebox.firewall.standing import STATES
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -43,88 +44,12 @@ CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
 _EFFECTS: Final = ("done", "failed", "unknown")
-_HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above")
+_HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above", "provenance.untrusted_value")
 _HOLDS: Final = ("approvals", "challenge")
 _VOTES: Final = ("approve", "deny", "invalid")
 _OVER: Final = ("released", "denied", "refused", "expired", "void")
-_READS: Final = ("email.list", "email.read", "wallet.balance", "compute.status")
-_OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
-_EVERY: Final = tuple(TOOLS)
 _ENFORCED: Final = frozenset({"main", "freeze", "hold", "budget", "policy", "firewall", "request"})
 """Domains whose codes are never only monitored: the firewall gives them itself, or the others stand on them."""
-_COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
-_LAUNCH: Final = ("run.start",)
-
-KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
-    "main.no_rule_allows": _EVERY,
-    "main.expired": _EVERY,
-    "main.caller": _EVERY,
-    "main.hold_groups": _EVERY,
-    "hold.refused": _EVERY,
-    "hold.unusable": _EVERY,
-    "hold.too_many": _EVERY,
-    "hold.void": _EVERY,
-    "budget.exceeded": tuple(name for name in TOOLS if name not in _READS),
-    "email.recipient_not_listed": ("email.send",),
-    "email.not_granted": ("email.send", "email.list", "email.read"),
-    "rate.email_per_hour": ("email.send",),
-    "rate.denials": tuple(name for name in TOOLS if name not in _READS),
-    "rate.per_minute": _EVERY,
-    "rate.per_hour": _EVERY,
-    "rate.per_day": _EVERY,
-    "hours.closed": _EVERY,
-    "freeze.kind": _EVERY,
-    "transfer.payee_not_listed": ("wallet.transfer",),
-    "transfer.payee_lookalike": ("wallet.transfer",),
-    "transfer.over_per_transfer": ("wallet.transfer",),
-    "transfer.over_per_hour": ("wallet.transfer",),
-    "transfer.over_per_day": ("wallet.transfer",),
-    "transfer.over_budget": ("wallet.transfer",),
-    "transfer.approve_above": ("wallet.transfer",),
-    "transfer.challenge_above": ("wallet.transfer",),
-    "transfer.fee_cap": ("wallet.transfer",),
-    "transfer.not_granted": ("wallet.transfer", "wallet.balance"),
-    "transfer.to_self": ("wallet.transfer",),
-    "transfer.wrong_chain": ("wallet.transfer",),
-    "transfer.frozen": ("wallet.transfer",),
-    "transfer.over_ceiling_receive": ("wallet.transfer", "wallet.fund"),
-    "compute.not_granted": _COMPUTE,
-    "compute.image_not_listed": ("compute.start",),
-    "compute.command_not_listed": ("compute.start",),
-    "compute.over_budget": ("compute.start",),
-    "compute.too_many_instances": ("compute.start",),
-    "compute.lease_too_long": ("compute.start",),
-    "inference.not_granted": ("inference.chat",),
-    "inference.model_not_listed": ("inference.chat",),
-    "inference.over_budget": ("inference.chat",),
-    "inference.max_tokens_missing": ("inference.chat",),
-    "replication.own_payload": _OUTWARD,
-    "replication.secret_leaves": _OUTWARD,
-    "accumulation.solicits_funds": _OUTWARD,
-    "launch.agent_not_listed": _LAUNCH,
-    "launch.image_not_listed": _LAUNCH,
-    "launch.too_long": _LAUNCH,
-    "launch.grants_too_much": _LAUNCH,
-    "launch.too_many_runs": _LAUNCH,
-    "launch.started_too_often": _LAUNCH,
-    "policy.stalled": _EVERY,
-    "policy.slow": _EVERY,
-    "firewall.policy_unavailable": _EVERY,
-    "firewall.ledger_unavailable": _EVERY,
-    "firewall.effect_failed": _EVERY,
-    "firewall.effect_unknown": _EVERY,
-    "firewall.facts_unavailable": _EVERY,
-    "firewall.run_not_live": _EVERY,
-    "firewall.run_paused": _EVERY,
-    "firewall.wallet_frozen": ("wallet.transfer",),
-    "firewall.overloaded": _EVERY,
-    "request.invalid": _EVERY,
-    "request.idempotency_conflict": _EVERY,
-    "request.too_large": _EVERY,
-    "request.unknown_tool": (OTHER,),
-    "request.unknown_decision": (OTHER,),
-}
-"""Each reason code and the tools it is about: the series that exist, at 0, from the start."""
 
 
 class Behind(Protocol):

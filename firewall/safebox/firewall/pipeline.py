@@ -93,7 +93,7 @@ class Pipeline:
         try:
             run = self._runs.find(call.run)  # 1 identify
             run.check_live(call.caller)
-            tool = find_tool(call.tool, caller=call.caller)  # 2 normalise
+            tool = find_tool(call.tool, caller=call.caller, connectors=self._connectors)  # 2 normalise
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())
             for _ in range(RACES_MAX):
                 with contextlib.suppress(LedgerMoved):  # another firewall was faster: decide again, knowing what it did
@@ -112,7 +112,7 @@ class Pipeline:
 
     async def _act(self, run: Run, tool: Tool, action: Action, deliver: Deliver | None) -> Reply:
         with self._places.place(run.book.root if action.caller is Caller.AGENT else None) as place:
-            async with run.turn(tool.connector):
+            async with run.turn(tool.queue):
                 if (standing := await self._holds.standing(run, action)) is not None:
                     return standing
                 judged = await self._judge(run, tool, action, place)

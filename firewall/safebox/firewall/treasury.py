@@ -61,7 +61,7 @@ class Treasury:
 
     async def sweep(self, run: Run) -> Reply | None:
         """Take back all a run holds; None if there is nothing to take."""
-        async with run.turn(TOOLS["wallet.fund"].connector):
+        async with run.turn(TOOLS["wallet.fund"].queue):
             pass  # a funding that is under way lands first, or its money would stay where nobody looks any more
         address = run.view.address
         if address is None or await self._balance(address) == 0:

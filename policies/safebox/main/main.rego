@@ -86,7 +86,7 @@ deny contains {"code": "main.hold_groups", "message": "Different groups would ha
 # METADATA
 # title: Always enforced
 # description: Codes that begin so block in every mode. They are the ground the other rules stand on, or a brake.
-always_enforced := {"main.", "freeze.", "transfer.frozen"}
+always_enforced := {"main.", "freeze.", "transfer.frozen", "approval.frozen"}
 
 # What is only monitored is told beside the verdict, whatever that is, and blocks nothing.
 default _told := {}
@@ -127,7 +127,7 @@ _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 	}
 }
 
-_passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze.", "transfer.frozen"})
+_passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze.", "transfer.frozen", "approval.frozen"})
 
 # Nothing holds it, or what holds it has passed in a way that is enough for everything that holds it now.
 _nothing_waits if count(_holds) == 0
@@ -234,6 +234,10 @@ _kinds := {
 	"compute": {"compute", "compute_read", "compute_stop"},
 	"inference": {"inference"},
 	"launch": {"launch"},
+	"approval": {"token_approval", "signature"},
+	"web": {"web"},
+	"mcp": {"mcp"},
+	"lineage": {"spawn"},
 }
 
 # Whole paths, no imports of packages, and the kind first: the embedded engine then evaluates only what is concerned.
@@ -260,6 +264,26 @@ _allows contains name if {
 _allows contains name if {
 	input.action.kind in _kinds.launch
 	some name in data.safebox.launch.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.approval
+	some name in data.safebox.approval.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.web
+	some name in data.safebox.web.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.mcp
+	some name in data.safebox.mcp.allow
+}
+
+_allows contains name if {
+	input.action.kind in _kinds.lineage
+	some name in data.safebox.lineage.allow
 }
 
 _allows contains name if some name in data.safebox.site[input.action.kind].allow
@@ -291,7 +315,29 @@ _objections contains reason if {
 	some reason in data.safebox.launch.deny
 }
 
+_objections contains reason if {
+	input.action.kind in _kinds.approval
+	some reason in data.safebox.approval.deny
+}
+
+_objections contains reason if {
+	input.action.kind in _kinds.web
+	some reason in data.safebox.web.deny
+}
+
+_objections contains reason if {
+	input.action.kind in _kinds.mcp
+	some reason in data.safebox.mcp.deny
+}
+
+_objections contains reason if {
+	input.action.kind in _kinds.lineage
+	some reason in data.safebox.lineage.deny
+}
+
 _objections contains reason if some reason in data.safebox.rate.deny
+
+_objections contains reason if some reason in data.safebox.provenance.deny
 
 _objections contains reason if some reason in data.safebox.replication.deny
 
@@ -305,6 +351,8 @@ _requests contains reason if {
 	input.action.kind in _kinds.transfer
 	some reason in data.safebox.transfer.hold
 }
+
+_requests contains reason if some reason in data.safebox.provenance.hold
 
 # Site rules are filed under the kind they are about, or under "all"; see the folder's README.
 _objections contains reason if some reason in data.safebox.site[input.action.kind].deny

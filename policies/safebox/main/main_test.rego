@@ -47,9 +47,19 @@ test_a_spelling_of_a_tool_is_not_the_tool if {
 	}
 }
 
+test_an_action_with_a_part_missing_is_denied if {
+	every document in fixtures.every_one {
+		every path in ["/action", "/action/tool", "/facts"] {
+			every changed in fixtures.broken(document, path) {
+				_verdict == "deny" with input as changed
+			}
+		}
+	}
+}
+
 test_an_action_with_a_field_missing_is_denied if {
 	every document in fixtures.every_one {
-		every path in ["/action", "/action/tool", "/action/kind", "/action/effects", "/action/caller", "/facts"] {
+		every path in ["/action/kind", "/action/effects", "/action/caller"] {
 			every changed in fixtures.broken(document, path) {
 				_verdict == "deny" with input as changed
 			}
@@ -150,17 +160,18 @@ test_a_site_rule_about_another_kind_is_not_asked if {
 test_a_site_may_allow_a_tool_that_is_in_the_table if {
 	tools := object.union(
 		data.data.tools,
-		{"web.get": {"kind": "web", "effects": ["outward"], "callers": ["agent"], "after_expiry": false}},
+		{"fax.send": {"kind": "fax", "effects": ["outward"], "callers": ["agent"], "after_expiry": false}},
 	)
 	document := json.patch(fixtures.email, [
-		{"op": "replace", "path": "/action/tool", "value": "web.get"},
-		{"op": "replace", "path": "/action/kind", "value": "web"},
+		{"op": "replace", "path": "/action/tool", "value": "fax.send"},
+		{"op": "replace", "path": "/action/kind", "value": "fax"},
+		{"op": "replace", "path": "/facts/provenance", "value": []},
 	])
 	_verdict == "allow" with input as document
 		with data.data.tools as tools
-		with data.safebox.site.web.allow as {"site.web"}
+		with data.safebox.site.fax.allow as {"site.fax"}
 	_verdict == "deny" with input as document
-		with data.safebox.site.web.allow as {"site.web"}
+		with data.safebox.site.fax.allow as {"site.fax"}
 }
 
 test_reasons_are_sorted_by_code if {
@@ -179,6 +190,10 @@ test_every_domain_is_heard if {
 		[fixtures.transfer, "/mandate/wallet", "transfer.not_granted"],
 		[fixtures.compute, "/mandate/compute", "compute.not_granted"],
 		[fixtures.inference, "/mandate/inference", "inference.not_granted"],
+		[fixtures.approve, "/mandate/tokens", "approval.not_granted"],
+		[fixtures.web, "/mandate/web", "web.not_granted"],
+		[fixtures.mcp, "/mandate/mcp", "mcp.not_granted"],
+		[fixtures.spawn, "/mandate/lineage", "lineage.not_granted"],
 		[fixtures.email, "/facts/rates", "rate.denials"],
 		[fixtures.email, "/facts/self_overlap", "replication.own_payload"],
 		[fixtures.email, "/action/args/body", "accumulation.solicits_funds"],
@@ -202,9 +217,9 @@ test_a_frozen_wallet_alone_says_when_to_ask_again if {
 	[reason.code | some reason in answer.reasons] == ["transfer.frozen"]
 }
 
-test_a_frozen_wallet_keeps_nothing_but_transfers_back if {
+test_a_frozen_wallet_keeps_back_what_moves_value_out_of_it if {
 	every document in fixtures.every_one {
-		expected := {true: "deny", false: "allow"}[document.action.tool == "wallet.transfer"]
+		expected := {true: "deny", false: "allow"}[document.action.kind in {"transfer", "token_approval", "signature"}]
 		_verdict == expected with input as fixtures.set(document, "/facts/frozen", true)
 	}
 }

@@ -28,6 +28,25 @@ covered(rail) if {
 }
 
 # METADATA
+# title: All fit
+# description: Holds when the action is priced and every charge fits what is left of its line; there may be none.
+all_fit if {
+	input.facts.money.priced == true
+	is_array(input.facts.money.charges)
+	every one in input.facts.money.charges {
+		_fits(one)
+	}
+}
+
+# METADATA
+# title: Nothing
+# description: Holds for an amount of nothing.
+nothing(amount) if {
+	padded(amount.units)
+	trim_left(amount.units, "0") == ""
+}
+
+# METADATA
 # title: Charges
 # description: Holds when this rail is charged in this asset.
 charges(rail, asset) if {

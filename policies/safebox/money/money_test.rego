@@ -71,6 +71,33 @@ test_an_action_without_charges_is_not_covered if {
 	not money.covered("inference") with input as fixtures.set(fixtures.inference, "/facts/money/charges", [])
 }
 
+test_what_charges_nothing_fits if {
+	money.all_fit with input as fixtures.set(fixtures.inference, "/facts/money/charges", [])
+	money.all_fit with input as fixtures.inference
+}
+
+test_what_is_more_than_is_left_or_without_a_price_fits_nowhere if {
+	every document in array.concat(
+		array.concat(
+			fixtures.broken(fixtures.inference, "/facts/money/charges"),
+			fixtures.broken(fixtures.inference, "/facts/money/priced"),
+		),
+		[
+			fixtures.set(fixtures.inference, "/facts/money/priced", false),
+			fixtures.set(fixtures.inference, "/facts/money/charges/0/remaining", fixtures.units(0)),
+		],
+	) {
+		not money.all_fit with input as document
+	}
+}
+
+test_nothing_is_an_amount_of_zeros if {
+	money.nothing(fixtures.amount("ETH", 0))
+	not money.nothing(fixtures.amount("ETH", 1))
+	not money.nothing({"asset": "ETH", "units": ""})
+	not money.nothing(null)
+}
+
 test_a_charge_covers_what_it_charges_for if {
 	all := fixtures.amount("ETH", 421000)
 	more := fixtures.amount("ETH", 421001)

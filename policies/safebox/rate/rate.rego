@@ -19,6 +19,32 @@ deny contains {"code": "rate.email_per_hour", "message": "Too many mails in the 
 }
 
 # METADATA
+# title: Too many web requests in an hour
+# description: Requests allowed to this run in the last hour stay within its mandate.
+# custom:
+#   code: rate.web_per_hour
+#   threat: exfiltration
+#   severity: medium
+#   remedy: Wait, or raise web.per_hour in the mandate.
+deny contains {"code": "rate.web_per_hour", "message": "Too many web requests in the last hour."} if {
+	input.action.kind == "web"
+	not _requests_in_rate
+}
+
+# METADATA
+# title: Too many MCP calls in an hour
+# description: Calls of MCP tools allowed to this run in the last hour stay within its mandate.
+# custom:
+#   code: rate.mcp_per_hour
+#   threat: exfiltration
+#   severity: medium
+#   remedy: Wait, or raise mcp.per_hour in the mandate.
+deny contains {"code": "rate.mcp_per_hour", "message": "Too many MCP calls in the last hour."} if {
+	input.action.kind == "mcp"
+	not _calls_in_rate
+}
+
+# METADATA
 # title: Too many denials
 # description: A run that keeps being denied is probing. For a while it may only read.
 # custom:
@@ -79,6 +105,18 @@ _mail_in_rate if {
 	is_number(input.facts.rates.hour)
 	is_number(input.mandate.mail.per_hour)
 	input.facts.rates.hour < input.mandate.mail.per_hour
+}
+
+_requests_in_rate if {
+	is_number(input.facts.rates.hour)
+	is_number(input.mandate.web.per_hour)
+	input.facts.rates.hour < input.mandate.web.per_hour
+}
+
+_calls_in_rate if {
+	is_number(input.facts.rates.hour)
+	is_number(input.mandate.mcp.per_hour)
+	input.facts.rates.hour < input.mandate.mcp.per_hour
 }
 
 _denials_in_rate if {

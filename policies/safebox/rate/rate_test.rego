@@ -140,3 +140,32 @@ test_how_often_it_was_must_be_known if {
 		code in _denied with input as _done(window, "2") with data.data.limits.rate as _limits({window: 3})
 	}
 }
+
+_counted := [
+	[fixtures.web, "/mandate/web", "rate.web_per_hour"],
+	[fixtures.mcp, "/mandate/mcp", "rate.mcp_per_hour"],
+]
+
+test_web_requests_and_mcp_calls_within_their_hourly_number_are_allowed if {
+	every row in _counted {
+		count(_denied) == 0 with input as fixtures.set(row[0], "/facts/rates/hour", 4)
+	}
+}
+
+test_the_request_or_call_after_the_hourly_number_is_denied if {
+	every row in _counted {
+		row[2] in _denied with input as fixtures.set(row[0], "/facts/rates/hour", 5)
+	}
+	"rate.web_per_hour" in _denied with input as fixtures.set(fixtures.web, "/mandate/web/per_hour", 0)
+	"rate.mcp_per_hour" in _denied with input as fixtures.set(fixtures.mcp, "/mandate/mcp/per_hour", 0)
+}
+
+test_a_missing_rate_of_requests_or_calls_is_denied if {
+	every row in _counted {
+		every path in ["/facts/rates", "/facts/rates/hour", row[1], sprintf("%s/per_hour", [row[1]])] {
+			every document in fixtures.broken(row[0], path) {
+				row[2] in _denied with input as document
+			}
+		}
+	}
+}

@@ -14,7 +14,7 @@ import data.data.limits
 #   severity: critical
 #   remedy: Read what the run tried to send; start copies only as child runs.
 deny contains {"code": "replication.own_payload", "message": "This carries what the run itself is made of."} if {
-	input.action.kind in {"email", "compute"}
+	input.action.kind in {"email", "compute", "web", "mcp"}
 	not _carries_little_of_itself
 }
 
@@ -27,7 +27,7 @@ deny contains {"code": "replication.own_payload", "message": "This carries what 
 #   severity: critical
 #   remedy: Change the secret if the run could read it, and find out how it came into the sandbox.
 deny contains {"code": "replication.secret_leaves", "message": "This carries a secret."} if {
-	input.action.kind in {"email", "compute", "inference"}
+	input.action.kind in {"email", "compute", "inference", "web", "mcp", "spawn"}
 	not _carries_no_secret
 }
 

@@ -6,7 +6,7 @@ import data.safebox.fixtures_test as fixtures
 _denied contains reason.code if some reason in data.safebox.replication.deny
 
 test_a_payload_of_other_things_is_allowed if {
-	every document in [fixtures.email, fixtures.compute, fixtures.inference] {
+	every document in [fixtures.email, fixtures.compute, fixtures.inference, fixtures.web, fixtures.mcp, fixtures.spawn] {
 		count(_denied) == 0 with input as document
 	}
 }
@@ -17,14 +17,14 @@ test_a_short_quotation_of_itself_is_allowed if {
 }
 
 test_many_fingerprints_of_itself_are_denied_however_small_their_share if {
-	every document in [fixtures.email, fixtures.compute] {
+	every document in [fixtures.email, fixtures.compute, fixtures.web, fixtures.mcp] {
 		changed := fixtures.set(document, "/facts/self_overlap/matched", limits.replication.fingerprints)
 		"replication.own_payload" in _denied with input as changed
 	}
 }
 
 test_a_large_share_of_itself_is_denied_however_small_it_is if {
-	every document in [fixtures.email, fixtures.compute] {
+	every document in [fixtures.email, fixtures.compute, fixtures.web, fixtures.mcp] {
 		changed := fixtures.set(document, "/facts/self_overlap/share_bp", limits.replication.share_bp)
 		"replication.own_payload" in _denied with input as changed
 	}
@@ -36,7 +36,7 @@ test_its_own_prompt_may_go_to_its_own_model if {
 }
 
 test_a_secret_is_denied_on_every_channel if {
-	every document in [fixtures.email, fixtures.compute, fixtures.inference] {
+	every document in [fixtures.email, fixtures.compute, fixtures.inference, fixtures.web, fixtures.mcp, fixtures.spawn] {
 		changed := fixtures.set(document, "/facts/self_overlap/secrets", ["managed key"])
 		"replication.secret_leaves" in _denied with input as changed
 	}
@@ -51,21 +51,21 @@ test_a_missing_comparison_is_denied if {
 }
 
 test_a_payload_that_was_only_partly_compared_is_denied if {
-	every document in [fixtures.email, fixtures.compute] {
+	every document in [fixtures.email, fixtures.compute, fixtures.web, fixtures.mcp] {
 		partly := object.union(document.facts.self_overlap, {"truncated": true})
 		"replication.own_payload" in _denied with input as fixtures.set(document, "/facts/self_overlap", partly)
 	}
 }
 
 test_a_missing_search_for_secrets_is_denied if {
-	every document in [fixtures.email, fixtures.compute, fixtures.inference] {
+	every document in [fixtures.email, fixtures.compute, fixtures.inference, fixtures.web, fixtures.mcp, fixtures.spawn] {
 		every changed in fixtures.broken(document, "/facts/self_overlap/secrets") {
 			"replication.secret_leaves" in _denied with input as changed
 		}
 		without := fixtures.broken(document, "/facts/self_overlap")[0]
 		"replication.secret_leaves" in _denied with input as without
 	}
-	every document in [fixtures.email, fixtures.compute] {
+	every document in [fixtures.email, fixtures.compute, fixtures.web, fixtures.mcp] {
 		"replication.secret_leaves" in _denied with input as fixtures.set(document, "/facts/self_overlap", null)
 	}
 }

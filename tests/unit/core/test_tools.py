@@ -12,6 +12,8 @@ from safebox.firewall.core.tools import TOOLS, Caller, Tool, find_tool, paramete
 from safebox.firewall.errors import CallerError
 from tests.unit.core.asked import ASKED
 
+ALL = {tool.connector for tool in TOOLS.values()}
+KEPT_WHOLE = sorted(set(TOOLS) - {"email.send", "inference.chat"})
 LISTED = sorted(name for name, tool in TOOLS.items() if tool.listed)
 
 
@@ -51,16 +53,16 @@ def test_a_chat_of_another_shape_is_refused(raw: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(TOOLS))
 def test_an_agent_finds_its_tools_and_not_the_owners(name: str) -> None:
-    assert find_tool(name, caller=Caller.OWNER) is TOOLS[name]
+    assert find_tool(name, caller=Caller.OWNER, connectors=ALL) is TOOLS[name]
     if TOOLS[name].caller is Caller.OWNER:
         with pytest.raises(CallerError) as caught:
-            find_tool(name, caller=Caller.AGENT)
+            find_tool(name, caller=Caller.AGENT, connectors=ALL)
         with pytest.raises(CallerError) as unknown:
-            find_tool("no.such", caller=Caller.AGENT)
+            find_tool("no.such", caller=Caller.AGENT, connectors=ALL)
         assert caught.value.code == unknown.value.code == "request.unknown_tool"
         assert caught.value.cause.replace(name, "no.such") == unknown.value.cause, "it is told the same"
     else:
-        assert find_tool(name, caller=Caller.AGENT) is TOOLS[name]
+        assert find_tool(name, caller=Caller.AGENT, connectors=ALL) is TOOLS[name]
 
 
 def test_only_the_owner_starts_a_run_and_moves_money_between_itself_and_it() -> None:
@@ -77,8 +79,15 @@ def test_only_the_owner_starts_a_run_and_moves_money_between_itself_and_it() -> 
 )
 def test_a_name_that_is_not_exact_finds_nothing(name: str) -> None:
     with pytest.raises(CallerError) as caught:
-        find_tool(name, caller=Caller.OWNER)
+        find_tool(name, caller=Caller.OWNER, connectors=ALL)
     assert len(caught.value.cause) < 200
+
+
+@pytest.mark.parametrize("name", sorted(TOOLS))
+def test_a_tool_without_its_connector_is_no_tool(name: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        find_tool(name, caller=Caller.OWNER, connectors=ALL - {TOOLS[name].connector})
+    assert caught.value.code == "request.unknown_tool"
 
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=lambda tool: tool.name)
@@ -87,11 +96,13 @@ def test_each_tool_says_what_it_does_to_the_world(tool: Tool) -> None:
     assert set(tool.effects) <= {"read", "value", "outward", "release"}
     assert tool.reads_only == (tool.effects == ("read",))
     assert tool.description or not tool.listed
+    if tool.queue == "chain" and "value" in tool.effects:
+        assert tool.moves_wallet, "a frozen wallet keeps it back"
     if tool.connector == "chain" and "value" in tool.effects:
         assert tool.ordered, "a wallet's nonces are used one after the other"
 
 
-@pytest.mark.parametrize("name", ["wallet.transfer", "compute.start", "compute.stop", "email.read", "wallet.sweep"])
+@pytest.mark.parametrize("name", KEPT_WHOLE)
 def test_arguments_are_read_back_from_what_the_ledger_kept(name: str) -> None:
     for asked in ASKED[name]:
         args = TOOLS[name].parse(asked)

@@ -8,7 +8,8 @@ from pathlib import Path
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.counts import OTHER
-from safebox.firewall.metrics import CODES_MAX, KNOWN_CODES, VALUES_MAX, Metrics
+from safebox.firewall.metrics import CODES_MAX, VALUES_MAX, Metrics
+from safebox.firewall.reasons import KNOWN_CODES
 
 POLICIES = Path(__file__).parents[3] / "policies"
 CODE = re.compile(r'"code": "([a-z_]+\.[a-z_]+)"')

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, Protocol, runtime_checkable
 
 import msgspec
 
@@ -135,6 +135,19 @@ class Chat(msgspec.Struct, frozen=True):
     max_tokens: int | None
     stream: bool
     request: dict[str, Any]
+
+
+@runtime_checkable
+class Outgoing(Protocol):
+    """Arguments that say themselves what of them leaves the sandbox, and where to."""
+
+    def payload(self) -> bytes:
+        """The bytes that leave."""
+        ...
+
+    def payload_to(self) -> tuple[str, ...]:
+        """The places they go to, one at least."""
+        ...
 
 
 Arguments = SendEmail | ReadEmail | Nothing | Transfer | MoveFunds | StartCompute | Instance | StartRun | Chat
@@ -268,15 +281,22 @@ def normalise_transfer(ask: AskTransfer) -> Transfer:
     """Checksum the address and read the amounts exactly."""
     return Transfer(
         to=parse_address(ask.to),
-        amount=_wei(ask.amount),
+        amount=parse_wei(ask.amount),
         gas=ask.gas,
-        max_fee_per_gas=None if ask.max_fee_per_gas is None else _wei(ask.max_fee_per_gas),
-        max_priority_fee_per_gas=None if ask.max_priority_fee_per_gas is None else _wei(ask.max_priority_fee_per_gas),
+        max_fee_per_gas=None if ask.max_fee_per_gas is None else parse_wei(ask.max_fee_per_gas),
+        max_priority_fee_per_gas=None
+        if ask.max_priority_fee_per_gas is None
+        else parse_wei(ask.max_priority_fee_per_gas),
         nonce=ask.nonce,
     )
 
 
-def _wei(text: str) -> Amount:
+def parse_wei(text: str) -> Amount:
+    """Read an amount of ETH as an agent writes it.
+
+    Raises:
+        CallerError: if it is none.
+    """
     try:
         return parse_amount(text, asset="ETH")
     except ConfigError as error:
@@ -350,5 +370,7 @@ def outgoing(args: Any) -> bytes | None:
             return b"\n".join(parts)
         case StartCompute():
             return None if args.input is None else args.input.encode()  # commands are listed to the letter
+        case Outgoing():
+            return args.payload()
         case _:
             return None

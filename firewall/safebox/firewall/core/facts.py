@@ -15,8 +15,12 @@ from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.mcp import CallMcp, mcp_facts
 from safebox.firewall.core.money import UNITS_MAX, pad
 from safebox.firewall.core.record import Charge
+from safebox.firewall.core.signature import Contracts, signature_facts, spender_facts, token_facts
+from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
+from safebox.firewall.core.web import WebRequest, web_facts
 
 _SECOND: Final = 1_000_000_000
 
@@ -79,11 +83,31 @@ def build_facts(
         "inference": learned.get("inference"),
         "self_overlap": self_overlap,
         "approval": action.approval,
-        "provenance": None,
-        "lineage": None,
+        **_outside(action, book.mandate, address, learned),
+        "provenance": learned.get("provenance"),
+        "lineage": learned.get("lineage"),
         "population": None,
         "launch": learned.get("launch"),
     }
+
+
+def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of what only some kinds of action have."""
+    known: dict[str, Any] = dict.fromkeys(("token", "spender", "signature", "web", "mcp"))
+    contracts: Contracts = learned.get("contracts", {})
+    match action.args:
+        case Approve() as args:
+            known["token"] = token_facts(args.token, mandate, contracts)
+            known["spender"] = spender_facts(args.spender, args.token, mandate, own, contracts)
+        case SignTypedData() | SignMessage() as args:
+            known["signature"] = signature_facts(args, mandate, own, contracts, action.received_ns // _SECOND)
+        case WebRequest() as args:
+            known["web"] = web_facts(args, learned.get("addresses"))
+        case CallMcp() as args:
+            known["mcp"] = mcp_facts(args, mandate.mcp, learned.get("mcp"))
+        case _:
+            pass
+    return known
 
 
 def _charge(book: RunBook, charge: Charge, now: int) -> dict[str, Any]:

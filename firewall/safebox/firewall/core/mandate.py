@@ -15,6 +15,18 @@ from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 ACCOUNT_WALLET: Final = "wallet"
 ACCOUNT_COMPUTE: Final = "compute"
 ACCOUNT_INFERENCE: Final = "inference"
+CONNECTORS: Final = {
+    "wallet": "chain",
+    "tokens": "signing",
+    "signing": "signing",
+    "mail": "mail",
+    "compute": "compute",
+    "inference": "inference",
+    "web": "web",
+    "mcp": "mcp",
+    "lineage": "spawn",
+}
+"""The connector without which a section's grant could never be used."""
 
 
 class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +46,64 @@ class WalletGrant(msgspec.Struct, frozen=True, kw_only=True):
     challenge_above: Amount | None = None
     per_hour: Amount | None = None
     per_day: Amount | None = None
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An address with the owner's name for it."""
+
+    name: str
+    address: str
+
+
+class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """One token: its contract and decimals by configuration, and how much of it which contracts may be let take.
+
+    What is approved is spent: it comes out of `budget` at once, and `per_approval` bounds a single approval.
+    """
+
+    name: str
+    address: str
+    decimals: int
+    budget: Amount
+    per_approval: Amount
+    spenders: tuple[Named, ...]
+
+
+class SigningGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages: the domains that may be signed in to (EIP-4361), and texts, letter by letter but for their places."""
+
+    domains: tuple[str, ...]
+    messages: tuple[str, ...]
+
+
+class WebHost(msgspec.Struct, frozen=True, kw_only=True):
+    """One host by its exact name: which ports, which methods, how many bytes a body may have."""
+
+    host: str
+    ports: tuple[int, ...]
+    methods: tuple[str, ...]
+    max_body: int
+
+
+class WebGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Web requests: to which hosts, and how many an hour in all."""
+
+    hosts: tuple[WebHost, ...]
+    per_hour: int
+
+
+class McpServer(msgspec.Struct, frozen=True, kw_only=True):
+    """One MCP server and the tools of it that may be called, by their exact names."""
+
+    name: str
+    tools: tuple[str, ...]
+
+
+class McpGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """MCP: which tools of which servers, and how many calls an hour in all."""
+
+    servers: tuple[McpServer, ...]
+    per_hour: int
 
 
 class MailGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +134,12 @@ class InferenceGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Child runs: how many, and how deep below this run."""
+    """Child runs: how many, how deep below this run, and what they may be: which images, which exact command lines."""
 
     children: int
     depth: int
+    images: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
 
 
 class ApprovalsGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +159,13 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     task_digest: str
     expires: str
     wallet: WalletGrant | None = None
+    tokens: tuple[TokenGrant, ...] | None = None
+    signing: SigningGrant | None = None
     mail: MailGrant | None = None
     compute: ComputeGrant | None = None
     inference: InferenceGrant | None = None
+    web: WebGrant | None = None
+    mcp: McpGrant | None = None
     lineage: LineageGrant | None = None
     approvals: ApprovalsGrant | None = None
 
@@ -98,12 +174,21 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
         lines: dict[tuple[str, str], int] = {}
         if self.wallet is not None:
             lines[ACCOUNT_WALLET, self.wallet.budget.asset] = self.wallet.budget.units
+        for token in self.tokens or ():
+            lines[ACCOUNT_WALLET, token.budget.asset] = token.budget.units
         if self.compute is not None:
             lines[ACCOUNT_COMPUTE, self.compute.budget.asset] = self.compute.budget.units
         if self.inference is not None:
             lines[ACCOUNT_INFERENCE, self.inference.tokens.asset] = self.inference.tokens.units
             lines[ACCOUNT_INFERENCE, self.inference.budget.asset] = self.inference.budget.units
         return lines
+
+    def needs(self) -> dict[str, str]:
+        """The connector each granted section needs, by the section's name."""
+        granted = {name: getattr(self, name) for name in CONNECTORS}
+        if self.lineage is not None and not self.lineage.children:
+            granted["lineage"] = None
+        return {name: CONNECTORS[name] for name, grant in granted.items() if grant is not None}
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

@@ -30,6 +30,9 @@ _UNITS: Final[dict[str, tuple[str, int]]] = {
 }
 _TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,18}))? ([A-Za-z]{1,12})", re.ASCII)
 _PADDED: Final = re.compile(r"[0-9]{78}", re.ASCII)
+_TOKEN_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,36}))? (\S{1,32})", re.ASCII)
+_TOKEN_ASSET: Final = re.compile(r"erc20:0x[0-9a-fA-F]{40}", re.ASCII)
+"""A token is named by its contract. Symbols are anybody's choice, and two contracts may have the same."""
 
 
 class Amount:
@@ -46,7 +49,7 @@ class Amount:
     def __init__(self, units: int, asset: str) -> None:
         if type(units) is not int or not 0 <= units <= UNITS_MAX:
             raise ValueError(f"not an amount: {units!r}")
-        if asset not in DECIMALS:
+        if asset not in DECIMALS and _TOKEN_ASSET.fullmatch(asset) is None:
             raise ValueError(f"unknown asset {asset!r}")
         object.__setattr__(self, "units", units)
         object.__setattr__(self, "asset", asset)
@@ -97,8 +100,40 @@ def parse_amount(text: str, *, asset: str | None = None) -> Amount:
     return Amount(units, found)
 
 
+def token_asset(address: str) -> str:
+    """The asset of a token: its contract's checksummed address."""
+    return f"erc20:{address}"
+
+
+def parse_token_amount(text: str, *, name: str, decimals: int, address: str) -> Amount:
+    """Read `<decimal> <name>` exactly, with the decimals the owner configured for this token.
+
+    Raises:
+        ConfigError: if the text is no exact amount of this token.
+    """
+    match = _TOKEN_TEXT.fullmatch(text)
+    if match is None or match[3] != name:
+        raise ConfigError(f"{text!r} is not an amount of {name}", remedy=f"write a number, a space and {name}")
+    fraction = match[2] or ""
+    if len(fraction) > decimals:
+        raise ConfigError(f"{text!r} is finer than the smallest unit", remedy=f"{name} has {decimals} decimals")
+    units = int(match[1] + fraction.ljust(decimals, "0"))
+    if units > UNITS_MAX:
+        raise ConfigError(f"{text!r} is more than 2^256-1 smallest units", remedy="write a smaller amount")
+    return Amount(units, token_asset(address))
+
+
+def format_token(amount: Amount, *, name: str, decimals: int) -> str:
+    """Say an amount of a token by its configured name, exact and without trailing zeros."""
+    whole, rest = divmod(amount.units, 10**decimals)
+    fraction = str(rest).rjust(decimals, "0").rstrip("0") if rest else ""
+    return f"{whole}.{fraction} {name}" if fraction else f"{whole} {name}"
+
+
 def format_units(units: int, asset: str) -> str:
-    """Say an amount as people write it, exact and without trailing zeros."""
+    """Say an amount as people write it, exact and without trailing zeros; a token's in its smallest units."""
+    if asset not in DECIMALS:
+        return f"{units} units of {asset}"
     decimals = DECIMALS[asset]
     if not decimals:
         return f"{units} {asset.lower()}{'' if units == 1 else 's'}"

@@ -6,12 +6,13 @@ One table for everything that wants to know: the pipeline, the tools gateway's s
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, Final, cast
 
 import msgspec
 
 from safebox.firewall.core import arguments as a
+from safebox.firewall.core import lineage, mcp, signing, web
 from safebox.firewall.core.money import Amount, decode_amount
 from safebox.firewall.errors import CallerError
 
@@ -28,7 +29,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     `asked` is the type the agent's JSON must have, `normalise` makes the arguments that are judged and acted on,
     and `normal` is their type (for reading them back from the ledger). `view` is what policy and ledger see of them.
-    `ordered` tools act in the order they were decided, one at a time within a run (a wallet's nonces).
+    `ordered` tools act in the order they were decided, one at a time within a run (a wallet's nonces). `turn` names the
+    connector whose budget or nonces it shares, where that is not its own.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     owner_too: bool = False
     listed: bool = True
     ordered: bool = False
+    turn: str = ""
     description: str = ""
 
     def parse(self, raw: Any) -> Any:
@@ -77,7 +80,12 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def moves_wallet(self) -> bool:
         """Whether value leaves or enters a run's wallet."""
-        return self.connector == "chain" and "value" in self.effects
+        return self.connector in ("chain", "signing") and "value" in self.effects
+
+    @property
+    def queue(self) -> str:
+        """What is decided in one queue is decided one after the other, on one budget."""
+        return self.turn or self.connector
 
 
 TOOLS: Final[dict[str, Tool]] = {
@@ -138,19 +146,48 @@ TOOLS: Final[dict[str, Tool]] = {
             name="run.start", kind="launch", effects=("outward",), connector="launch", caller=Caller.OWNER,
             asked=a.StartRun, normal=a.StartRun, listed=False,
         ),
+        Tool(
+            name="wallet.approve", kind="token_approval", effects=("value", "outward"), connector="signing",
+            asked=signing.AskApproval, normal=signing.Approve, normalise=signing.normalise_approval,
+            listed=False, ordered=True, turn="chain",
+        ),
+        Tool(
+            name="wallet.sign_typed_data", kind="signature", effects=("value", "outward"), connector="signing",
+            asked=signing.AskTypedData, normal=signing.SignTypedData, normalise=signing.normalise_typed_data,
+            listed=False, turn="chain",
+        ),
+        Tool(
+            name="wallet.sign_message", kind="signature", effects=("value", "outward"), connector="signing",
+            asked=signing.AskMessage, normal=signing.SignMessage, normalise=signing.normalise_message,
+            listed=False, turn="chain",
+        ),
+        Tool(
+            name="web.request", kind="web", effects=("outward",), connector="web",
+            asked=web.AskWeb, normal=web.WebRequest, normalise=web.normalise_web, listed=False,
+        ),
+        Tool(
+            name="mcp.call", kind="mcp", effects=("outward",), connector="mcp",
+            asked=mcp.AskMcp, normal=mcp.CallMcp, normalise=mcp.normalise_mcp, listed=False,
+        ),
+        Tool(
+            name="agent.spawn", kind="spawn", effects=("value", "outward"), connector="spawn",
+            asked=lineage.AskSpawn, normal=lineage.Spawn, normalise=lineage.normalise_spawn, listed=False,
+        ),
     )
 }  # fmt: skip
 """Every tool by its exact name. `listed` ones are offered over the tools gateway."""
 
 
-def find_tool(name: str, *, caller: Caller) -> Tool:
+def find_tool(name: str, *, caller: Caller, connectors: Container[str]) -> Tool:
     """Look a tool up by its exact name.
 
     Raises:
-        CallerError: if there is none, or not for this caller: to an agent the owner's tools don't exist.
+        CallerError: if there is none, not for this caller (to an agent the owner's tools don't exist), or none of the
+            `connectors` could do it.
     """
     tool = TOOLS.get(name)
-    if tool is None or (tool.caller is Caller.OWNER and caller is not Caller.OWNER):
+    hidden = tool is None or (tool.caller is Caller.OWNER and caller is not Caller.OWNER)
+    if tool is None or hidden or tool.connector not in connectors:
         raise CallerError(f"there is no tool {name[:80]!r}", code="request.unknown_tool")
     return tool
 

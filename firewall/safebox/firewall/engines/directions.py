@@ -3,6 +3,7 @@
     lower, higher   a whole number, or an amount of the same asset
     cap             a number that may be absent, which is no limit; lower is stricter
     more, fewer     the members of a list, whatever their order; for fewer, null is a list of everything
+    verdict         "allow", "hold" or "deny": the same, or a later one of the three
     terms           of a hold: the same group, more people, a longer window, a shorter life
     mode            of a reason code: only codes that nothing below this layer says may be only monitored
     hours           "always", or windows of weekdays: no minute more than below
@@ -33,6 +34,7 @@ _AMOUNT: Final = frozenset({"asset", "units"})
 _WINDOW: Final = frozenset({"days", "from", "until"})
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MINUTES: Final = 1440
+_VERDICTS: Final = ("allow", "hold", "deny")
 _UNITS: Final = re.compile(r"[0-9]{78}")
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _SITE_CODE: Final = re.compile(r"site\.[a-z0-9_]+")
@@ -98,6 +100,12 @@ def _fewer(change: Change) -> Iterator[Wrong]:
         yield (), f"{change.shown()}, it may only lose members"
 
 
+def _verdict(change: Change) -> Iterator[Wrong]:
+    known = change.before in _VERDICTS and change.after in _VERDICTS
+    if change.after != "deny" and not (known and _VERDICTS.index(change.after) >= _VERDICTS.index(change.before)):
+        yield (), f"{change.shown()}, only hold or deny in its place is stricter"
+
+
 def _mode(change: Change) -> Iterator[Wrong]:
     code = change.path[-1]
     if change.after == "monitor" and (_SITE_CODE.fullmatch(code) is None or change.said(code)):
@@ -143,6 +151,7 @@ _WORDS: Final[Mapping[str, Callable[[Change], Iterator[Wrong]]]] = {
     "cap": _cap,
     "more": _more,
     "fewer": _fewer,
+    "verdict": _verdict,
     "terms": _terms,
     "mode": _mode,
     "hours": _hours,

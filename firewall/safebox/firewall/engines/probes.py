@@ -23,6 +23,12 @@ TOOLS: Final = (
     ("compute.stop", "compute_stop", "release"),
     ("inference.chat", "inference", "value outward"),
     ("run.start", "launch", "outward"),
+    ("wallet.approve", "token_approval", "value outward"),
+    ("wallet.sign_typed_data", "signature", "value outward"),
+    ("wallet.sign_message", "signature", "value outward"),
+    ("web.request", "web", "outward"),
+    ("mcp.call", "mcp", "outward"),
+    ("agent.spawn", "spawn", "value outward"),
 )
 """The names, kinds and effects of `core.tools`, whose imports take longer than a whole check; a test compares them."""
 
@@ -68,13 +74,14 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
         },
         "mandate": {
             "agent": "probe", "purpose": "probe", "task_digest": "sha256:0", "expires": "2026-01-02T00:00:00Z",
-            "wallet": None, "mail": None, "compute": None, "inference": None, "lineage": None, "approvals": None,
+            "wallet": None, "tokens": None, "signing": None, "mail": None, "compute": None, "inference": None,
+            "web": None, "mcp": None, "lineage": None, "approvals": None,
         },
         "facts": {
             "money": {"charges": [], "priced": True},
             "rates": {"minute": 0, "hour": 0, "day": 0, "denied_10m": 0},
             "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None, "compute": None,
-            "inference": None,
+            "inference": None, "token": None, "spender": None, "signature": None, "web": None, "mcp": None,
             "self_overlap": None, "approval": None, "provenance": None, "lineage": None, "population": None,
             "launch": None,
         },

@@ -17,17 +17,20 @@ from safebox.firewall.core.mandate import (
 )
 from safebox.firewall.core.money import Amount
 from safebox.firewall.mandate.file import RunFile
+from safebox.firewall.mandate.rails import (
+    Rail,
+    command_line,
+    count,
+    mcp_rail,
+    rail,
+    signing_rail,
+    tokens_rail,
+    web_rail,
+)
+
+__all__ = ["Explanation", "Rail", "command_line", "explain"]
 
 GWEI: Final = 10**9
-
-
-class Rail(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of thing an agent might do: what it may, and what it may not."""
-
-    name: str
-    granted: bool
-    may: tuple[str, ...]
-    may_not: tuple[str, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,23 +57,23 @@ def explain(run_file: RunFile) -> Explanation:
         digest=mandate_digest(mandate),
         rails=(
             _wallet(mandate.wallet, mandate.approvals),
+            tokens_rail(mandate.tokens),
+            signing_rail(mandate.signing),
             _mail(mandate.mail, run_file.inbox),
             _compute(mandate.compute),
             _inference(mandate.inference),
+            web_rail(mandate.web),
+            mcp_rail(mandate.mcp),
             _lineage(mandate.lineage),
         ),
     )
 
 
-def _rail(name: str, may: list[str], may_not: list[str]) -> Rail:
-    return Rail(name=name, granted=bool(may), may=tuple(may), may_not=tuple(may_not))
-
-
 def _wallet(wallet: WalletGrant | None, approvals: ApprovalsGrant | None) -> Rail:
     if wallet is None:
-        return _rail("wallet", [], ["hold or move any money"])
+        return rail("wallet", [], ["hold or move any money"])
     if not wallet.payees or not wallet.per_transfer.units or not wallet.budget.units:
-        return _rail("wallet", [], ["pay anybody: no payee is listed, or the sum is zero"])
+        return rail("wallet", [], ["pay anybody: no payee is listed, or the sum is zero"])
     may = [
         f"spend up to {wallet.budget} in all, fees included, on chain {wallet.chain} (id {wallet.chain_id})",
         f"pay up to {wallet.per_transfer} at once",
@@ -84,7 +87,7 @@ def _wallet(wallet: WalletGrant | None, approvals: ApprovalsGrant | None) -> Rai
             may_not.append(f"spend more than {cap} in any {time}, fees included")
     if wallet.ceiling is not None:
         may_not.append(f"hold more than {wallet.ceiling}: the rest goes back to the owner")
-    return _rail("wallet", may, may_not + _held(wallet, approvals))
+    return rail("wallet", may, may_not + _held(wallet, approvals))
 
 
 def _held(wallet: WalletGrant, approvals: ApprovalsGrant | None) -> list[str]:
@@ -116,11 +119,11 @@ def _gwei(fee: Amount) -> str:
 
 def _mail(mail: MailGrant | None, inbox: str | None) -> Rail:
     if mail is None:
-        return _rail("mail", [], ["send or read any mail"])
+        return rail("mail", [], ["send or read any mail"])
     may: list[str] = []
     may_not: list[str] = []
     if mail.recipients and mail.per_hour:
-        may += [f"send {_count(mail.per_hour, 'message')} an hour", *(f"write to {to}" for to in mail.recipients)]
+        may += [f"send {count(mail.per_hour, 'message')} an hour", *(f"write to {to}" for to in mail.recipients)]
         may_not.append("write to anybody else")
     else:
         may_not.append("send any mail: no recipient is listed, or the number is zero")
@@ -128,54 +131,45 @@ def _mail(mail: MailGrant | None, inbox: str | None) -> Rail:
         may_not.append("read any mail")
     else:
         may.append(f"read the mail in the folder {inbox}")
-    return _rail("mail", may, may_not)
+    return rail("mail", may, may_not)
 
 
 def _compute(compute: ComputeGrant | None) -> Rail:
     if compute is None:
-        return _rail("compute", [], ["rent any container"])
+        return rail("compute", [], ["rent any container"])
     allowed = compute.images and compute.commands and compute.instances and compute.max_minutes
     if not allowed or not compute.budget.units:
-        return _rail("compute", [], ["rent any container: an image, a command, a number or the budget is missing"])
+        return rail("compute", [], ["rent any container: an image, a command, a number or the budget is missing"])
     may = [
-        f"rent {_count(compute.instances, 'container')} at a time from provider {compute.provider}",
-        f"keep each for {_count(compute.max_minutes, 'minute')}",
+        f"rent {count(compute.instances, 'container')} at a time from provider {compute.provider}",
+        f"keep each for {count(compute.max_minutes, 'minute')}",
         f"spend up to {compute.budget} in all",
         *(f"start the image {image}" for image in compute.images),
         *(f"run exactly: {command_line(command)}" for command in compute.commands),
     ]
-    return _rail("compute", may, ["start another image or command"])
-
-
-def command_line(command: tuple[str, ...]) -> str:
-    """A command as one line, with quotes where they are needed."""
-    return " ".join(word if _plain(word) else ascii(word) for word in command)
-
-
-def _plain(word: str) -> bool:
-    return word.isascii() and word.isprintable() and " " not in word
+    return rail("compute", may, ["start another image or command"])
 
 
 def _inference(inference: InferenceGrant | None) -> Rail:
     if inference is None:
-        return _rail("inference", [], ["ask any model"])
+        return rail("inference", [], ["ask any model"])
     if not inference.models or not inference.tokens.units or not inference.budget.units:
-        return _rail("inference", [], ["ask any model: no model is listed, or the tokens or the budget are zero"])
+        return rail("inference", [], ["ask any model: no model is listed, or the tokens or the budget are zero"])
     may = [
         *(f"ask the model {model}" for model in inference.models),
         f"use up to {inference.tokens}, question and answer together",
         f"spend up to {inference.budget} in all",
     ]
-    return _rail("inference", may, ["ask another model"])
+    return rail("inference", may, ["ask another model"])
 
 
 def _lineage(lineage: LineageGrant | None) -> Rail:
-    if lineage is None or not lineage.children or not lineage.depth:
-        return _rail("lineage", [], ["start any child run"])
+    if lineage is None or not all((lineage.children, lineage.depth, lineage.images, lineage.commands)):
+        return rail("lineage", [], ["start any child run"])
     depth = "" if lineage.depth == 1 else f", down to {lineage.depth} generations"
-    may = [f"start {_count(lineage.children, 'child run')}{depth}, each on a part of this budget"]
-    return _rail("lineage", may, ["start a copy in any other way"])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"up to {number} {noun}{'' if number == 1 else 's'}"
+    may = [
+        f"start {count(lineage.children, 'child run')}{depth}, each on a part of this budget",
+        *(f"start the image {image}" for image in lineage.images),
+        *(f"run exactly: {command_line(command)}" for command in lineage.commands),
+    ]
+    return rail("lineage", may, ["start a copy in any other way"])

@@ -14,9 +14,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from safebox.firewall.core.mandate import (
-    Mandate,
-)
+from safebox.firewall.core.mandate import Mandate, TokenGrant
 from safebox.firewall.errors import ConfigError
 from safebox.firewall.mandate.approvals import approvals_grant, check_thresholds
 from safebox.firewall.mandate.grants import (
@@ -30,6 +28,7 @@ from safebox.firewall.mandate.grants import (
     wallet_grant,
     words_of,
 )
+from safebox.firewall.mandate.outside import mcp_grant, signing_grant, tokens_grant, web_grant
 from safebox.firewall.mandate.section import MandateErrors, Problem, Report, Section, duration, nearest, show
 from safebox.firewall.mandate.toml import BYTES_MAX, TomlError, parse
 
@@ -49,13 +48,17 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         "chain", "chain_id", "budget", "per_transfer", "per_hour", "per_day", "ceiling", "max_fee_per_gas", "payees",
         "approve_above", "challenge_above",
     ),
+    "tokens": (),
+    "signing": ("domains", "messages"),
     "mail": ("recipients", "per_hour", "inbox"),
     "compute": ("provider", "images", "commands", "budget", "instances", "max_minutes"),
     "inference": ("models", "tokens", "budget"),
-    "lineage": ("children", "depth"),
+    "web": ("hosts", "per_hour"),
+    "mcp": ("servers", "per_hour"),
+    "lineage": ("children", "depth", "images", "commands"),
     "approvals": ("group", "needed", "expires", "window"),
 }  # fmt: skip
-"""Every section and key there is."""
+"""Every section and key there is; in `[tokens]` each key is the name of a token."""
 
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -112,13 +115,14 @@ def load(text: str, *, now: datetime, source: str) -> RunFile:
     except TomlError as error:
         _fail(source, error.line, error.cause, error.expected)
     report = Report(document)
-    sections = {name: _section(report, document.values, name) for name in SECTIONS}
+    sections = {name: _section(report, document.values, name) for name in SECTIONS if name != "tokens"}
+    tokens = _tokens(report, document.values)
     for name in document.values:
         if name not in SECTIONS:
             report.wrong((name,), f"there is no section {show(name)}", nearest(name, SECTIONS))
     if "agent" not in document.values:
         report.wrong((), "there is no section [agent]", "[agent] with name, command, purpose, task and expires")
-    run_file = _run_file(sections, now)
+    run_file = _run_file(report, sections, tokens, now)
     if report.problems:
         raise MandateErrors(source, report.problems)
     return run_file
@@ -138,9 +142,24 @@ def _section(report: Report, values: dict[str, Any], name: str) -> Section | Non
     return Section(report, (name,), value, SECTIONS[name])  # pyright: ignore[reportUnknownArgumentType]
 
 
-def _run_file(sections: dict[str, Section | None], now: datetime) -> RunFile:
+def _tokens(report: Report, values: dict[str, Any]) -> tuple[TokenGrant, ...] | None:
+    if "tokens" not in values:
+        return None
+    value = values["tokens"]
+    if not isinstance(value, dict):
+        report.wrong(("tokens",), f"{show(value)} is not accepted", "tables [tokens.NAME]")
+        return None
+    if "wallet" not in values:
+        report.wrong(("tokens",), "there is no wallet to approve from", "a section [wallet], which pays the fees")
+    return tokens_grant(report, value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _run_file(
+    report: Report, sections: dict[str, Section | None], tokens: tuple[TokenGrant, ...] | None, now: datetime
+) -> RunFile:
     agent, wallet, mail = sections["agent"], sections["wallet"], sections["mail"]
     compute, inference, lineage = sections["compute"], sections["inference"], sections["lineage"]
+    signing, web, mcp = sections["signing"], sections["web"], sections["mcp"]
     approvals = approvals_grant(sections["approvals"]) if sections["approvals"] else None
     if wallet is not None:
         check_thresholds(wallet, approvals)
@@ -154,9 +173,13 @@ def _run_file(sections: dict[str, Section | None], now: datetime) -> RunFile:
             task_digest=task_digest(task),
             expires=_expires(agent, now) if agent else "",
             wallet=wallet_grant(wallet) if wallet else None,
+            tokens=tokens,
+            signing=signing_grant(signing) if signing else None,
             mail=mail_grant(mail, inbox) if mail else None,
             compute=compute_grant(compute) if compute else None,
             inference=inference_grant(inference) if inference else None,
+            web=web_grant(report, web) if web else None,
+            mcp=mcp_grant(report, mcp) if mcp else None,
             lineage=lineage_grant(lineage) if lineage else None,
             approvals=approvals,
         ),

@@ -137,7 +137,7 @@ def compute_grant(compute: Section) -> ComputeGrant:
     """Bought compute."""
     return ComputeGrant(
         provider=_provider(compute),
-        images=compute.words("images", "image names", _matching(IMAGE_NAME), most=LIST_MAX),
+        images=_images(compute),
         commands=_commands(compute),
         budget=compute.amount("budget", "USD", "2 USD"),
         instances=compute.whole("instances", 0, INSTANCES_MAX),
@@ -185,8 +185,17 @@ def inference_grant(inference: Section) -> InferenceGrant:
 
 
 def lineage_grant(lineage: Section) -> LineageGrant:
-    """Child runs."""
-    return LineageGrant(children=lineage.whole("children", 0, CHILDREN_MAX), depth=lineage.whole("depth", 0, DEPTH_MAX))
+    """Child runs; without a list of images or commands there are none."""
+    return LineageGrant(
+        children=lineage.whole("children", 0, CHILDREN_MAX),
+        depth=lineage.whole("depth", 0, DEPTH_MAX),
+        images=_images(lineage) if "images" in lineage else (),
+        commands=_commands(lineage) if "commands" in lineage else (),
+    )
+
+
+def _images(section: Section) -> tuple[str, ...]:
+    return section.words("images", "image names", _matching(IMAGE_NAME), most=LIST_MAX)
 
 
 def words_of(section: Section, where: Path, value: Any, expected: str) -> tuple[str, ...] | None:

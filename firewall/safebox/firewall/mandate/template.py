@@ -54,9 +54,35 @@ budget = "1 USD"
 # instances = 1                    # at a time
 # max_minutes = 10                 # each
 
+# [tokens.USDC]                    # who may be let take how much of a token; it counts as spent at once
+# address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+# decimals = 6
+# budget = "100 USDC"
+# per_approval = "50 USDC"
+# [tokens.USDC.spenders]           # contracts, by their addresses
+# router = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
+
+# [signing]                        # messages, letter by letter but for {{number}}, {{word}} and {{time}}
+# domains = ["app.acme.example"]   # to sign in to
+# messages = ["I accept order {{number}}"]
+
+# [web]
+# per_hour = 60
+# [web.hosts."api.acme.example"]   # exact names; nobody else can be reached
+# ports = [443]
+# methods = ["GET"]
+# max_body = 0                     # bytes a request may carry
+
+# [mcp]
+# per_hour = 60
+# [mcp.servers]                    # exact names of tools, by server
+# files = ["read_file"]
+
 # [lineage]                        # child runs, paid for out of this mandate
 # children = 0
 # depth = 0
+# images = ["safebox/base"]
+# commands = [["python", "child.py"]]
 '''
 
 

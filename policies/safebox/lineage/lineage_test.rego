@@ -1,0 +1,84 @@
+package safebox.lineage_test
+
+import data.data.limits
+import data.safebox.fixtures_test as fixtures
+import data.safebox.lineage
+
+_denied contains reason.code if some reason in lineage.deny
+
+_allowed if {
+	count(lineage.allow) > 0
+	count(lineage.deny) == 0
+}
+
+test_a_narrower_child_is_allowed if _allowed with input as fixtures.spawn
+
+test_a_child_without_a_budget_is_allowed if {
+	document := json.patch(fixtures.spawn, [
+		{"op": "replace", "path": "/facts/lineage/budget", "value": []},
+		{"op": "replace", "path": "/facts/money/charges", "value": []},
+	])
+	_allowed with input as document
+}
+
+test_another_value_is_denied if {
+	every row in [
+		["/facts/lineage/parent_known", false, "lineage.unknown_parent"],
+		["/action/args/image", "agent:2", "lineage.image_not_listed"],
+		["/action/args/command", ["python"], "lineage.command_not_listed"],
+		["/action/args/command", ["python", "child.py", "--more"], "lineage.command_not_listed"],
+		["/facts/lineage/depth", 3, "lineage.too_deep"],
+		["/facts/lineage/depth", 0, "lineage.too_deep"],
+		["/mandate/lineage/depth", 0, "lineage.too_deep"],
+		["/facts/lineage/children", 2, "lineage.too_many_children"],
+		["/facts/lineage/tree", limits.lineage.tree, "lineage.tree_full"],
+		["/facts/lineage/wider", ["wallet.budget"], "lineage.wider"],
+		["/facts/money/charges", [], "lineage.over_budget"],
+		["/facts/money/charges/0/units", fixtures.units(999), "lineage.over_budget"],
+		["/facts/money/charges/0/remaining", fixtures.units(999), "lineage.over_budget"],
+		["/facts/lineage/budget/0/rail", "compute", "lineage.over_budget"],
+	] {
+		row[2] in _denied with input as fixtures.set(fixtures.spawn, row[0], row[1])
+	}
+}
+
+test_a_missing_field_is_denied if {
+	every row in [
+		["/mandate/lineage", "lineage.not_granted"],
+		["/facts/lineage", "lineage.unknown_parent"],
+		["/facts/lineage/parent_known", "lineage.unknown_parent"],
+		["/mandate/lineage/images", "lineage.image_not_listed"],
+		["/action/args/image", "lineage.image_not_listed"],
+		["/mandate/lineage/commands", "lineage.command_not_listed"],
+		["/action/args/command", "lineage.command_not_listed"],
+		["/facts/lineage/depth", "lineage.too_deep"],
+		["/facts/lineage/depth_limit", "lineage.too_deep"],
+		["/mandate/lineage/depth", "lineage.too_deep"],
+		["/facts/lineage/children", "lineage.too_many_children"],
+		["/mandate/lineage/children", "lineage.too_many_children"],
+		["/facts/lineage/tree", "lineage.tree_full"],
+		["/facts/lineage/wider", "lineage.wider"],
+		["/facts/lineage/budget", "lineage.over_budget"],
+		["/facts/money/charges", "lineage.over_budget"],
+		["/facts/money/priced", "lineage.over_budget"],
+	] {
+		every document in fixtures.broken(fixtures.spawn, row[0]) {
+			row[1] in _denied with input as document
+			not _allowed with input as document
+		}
+	}
+}
+
+_empty := {"action": {"kind": "spawn", "tool": "agent.spawn"}}
+
+test_each_code_is_heard_of_an_empty_question if {
+	"lineage.not_granted" in _denied with input as _empty
+	"lineage.unknown_parent" in _denied with input as _empty
+	"lineage.image_not_listed" in _denied with input as _empty
+	"lineage.command_not_listed" in _denied with input as _empty
+	"lineage.too_deep" in _denied with input as _empty
+	"lineage.too_many_children" in _denied with input as _empty
+	"lineage.tree_full" in _denied with input as _empty
+	"lineage.wider" in _denied with input as _empty
+	"lineage.over_budget" in _denied with input as _empty
+}
