@@ -205,6 +205,14 @@ test_every_domain_is_heard if {
 
 _no_recipients := {"op": "replace", "path": "/facts/recipients", "value": null}
 
+test_a_value_nobody_named_holds_what_is_otherwise_allowed if {
+	document := fixtures.set(fixtures.email, "/facts/provenance", [fixtures.seen("DE00", "iban", "delivered", false)])
+	answer := data.safebox.main.decision with input as document
+	answer.verdict == "hold"
+	[reason.code | some reason in answer.reasons] == ["provenance.untrusted_value"]
+	answer.obligations == {"hold": {"group": "owners", "approvals": 1, "expires_s": 3600}}
+}
+
 test_a_deny_for_its_rate_alone_says_when_to_ask_again if {
 	answer := data.safebox.main.decision with input as fixtures.set(fixtures.email, "/facts/rates/hour", 5)
 	answer.obligations == {"retry_after_s": 60}

@@ -12,7 +12,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.decision import Answer, Reason, Verdict, refusal
 from safebox.firewall.core.document import shown_action, understand
 from safebox.firewall.core.money import pad
-from safebox.firewall.core.tools import Caller, find_tool
+from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.policytools.enforced import Price, enforced, prices
 from safebox.firewall.policytools.recorded import Recorded
 from tests.unit.policy import cases
@@ -42,7 +42,7 @@ NO_TERMS = Answer(Verdict.HOLD, (Reason("site.look", "Look at it."),), {})
 def recorded(answer: Answer, *, left: int | None = 1_000_000, **changes: Any) -> Recorded:
     """A payment of the fixtures, whose digest is that of its arguments, recorded with this answer."""
     document = cases.good()["wallet.transfer"]
-    tool = find_tool("wallet.transfer", caller=Caller.AGENT)
+    tool = TOOLS["wallet.transfer"]
     to = document["action"]["args"]["to"]
     action = understand(Call(run="run_1", tool=tool.name, arguments={"to": to, "amount": "5 wei"}), tool, "act_1", 1)
     document["action"] = msgspec.json.decode(shown_action(action, tool))
