@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -278,6 +279,12 @@ def _answered(status: int, body: bytes, headers: Any) -> Answered:
     except ValueError:
         document = {"text": body.decode(errors="replace")}
     return Answered(status, document, {name.lower(): value for name, value in headers.items()})
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def agent_folder(parent: Path, name: str, mandate: str, **files: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import real_parts
+from tests.live import free_port
 
 START_SECONDS = 30.0
 """It takes a tenth of a second on a quiet machine."""
@@ -26,7 +27,7 @@ class Opa:
     def __init__(self, folder: Path | None = None) -> None:
         self._program = real_parts.require("opa")
         self._socket = folder / "opa.sock" if folder else None
-        self._port = 0 if folder else _free_port()
+        self._port = 0 if folder else free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"unix:{self._socket}" if self._socket else f"http://127.0.0.1:{self._port}"
 
@@ -104,9 +105,3 @@ def opa_server(*, unix: bool = False, running: bool = True) -> Generator[Opa]:
             yield server
         finally:
             server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

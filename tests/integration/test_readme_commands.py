@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from safebox.firewall.mandate.file import load
 from safebox.sandbox.cli.commands import COMMANDS
 from safebox.sandbox.cli.exit import EXIT_STATUSES
 from tests.contracts.conftest import real_engine
-from tests.live import Home, home_at, share_images
+from tests.live import Home, free_port, home_at, share_images, until
 from tests.real_parts import NAMES, ROOT
 from tests.unit.gateways.test_metrics import DOCUMENTED, touched
 
@@ -243,19 +244,19 @@ def test_every_make_target_that_is_named_exists() -> None:
         assert {first or second for first, second in named} <= targets, guide
 
 
-# --- the README's session, as it is told -------------------------------------------------------------------------
+# --- sessions, as they are told -------------------------------------------------------------------------
 
 
-def _session() -> Iterator[tuple[str, list[str]]]:
-    """Each command of the README's session with the lines it is said to print; what is left out is left out."""
-    for block in _blocks(ROOT / "README.md", "console"):
+def _session(guide: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a guide's session with the lines it is said to print; what is left out is left out."""
+    for block in _blocks(guide, "console"):
         command: list[str] = []
         expected: list[str] = []
         for line in block.splitlines():
             if line.startswith("$ ") and command:
                 yield "\n".join(command), expected
                 command, expected = [], []
-            if line.startswith(("$ ", "> ")):
+            if line.startswith(("$ ", "> ")) or line == ">":
                 command.append(line[2:])
             elif line.strip() not in ("", "…"):
                 expected.append(line)
@@ -288,9 +289,11 @@ def _read_all(terminal: int) -> Iterator[bytes]:
 
 
 def _same(line: str) -> str:
-    """A line without what differs from run to run: times, hashes, fees."""
+    """A line without what differs from run to run: times, hashes, digests, fees."""
     line = re.sub(r"^\d\d:\d\d:\d\d", "TIME", line.rstrip())
     line = re.sub(r"(transaction hash) \S+", r"\1 HASH", line)
+    line = re.sub(r"sha256:[0-9a-f]+", "DIGEST", line)
+    line = re.sub(r"in \d+\.\d s$", "in N s", line)
     return re.sub(r"\d+\.\d{6,}", "N", line)
 
 
@@ -317,7 +320,7 @@ def test_the_readmes_session_and_first_agent_go_as_they_are_told(home: Home, tmp
     shutil.copytree(ROOT / "agents", tmp_path / "agents", ignore=shutil.ignore_patterns("__pycache__"))
     variables = {**os.environ, "SAFEBOX_HOME": str(home.path), "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "xterm"}
     variables.pop("NO_COLOR", None)
-    told = list(_session())
+    told = list(_session(ROOT / "README.md"))
     assert len(told) == 5
     for command, expected in told:
         seen = _on_a_terminal(command, tmp_path, variables)
@@ -329,3 +332,39 @@ def test_the_readmes_session_and_first_agent_go_as_they_are_told(home: Home, tmp
                 ["sh", "-c", command], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, (command, done)
+
+
+def test_a_first_change_of_policy_goes_as_it_is_told(home: Home, short_path: Path) -> None:
+    real_engine("bwrap")
+    share_images(home.path)
+    here = short_path / "w"
+    here.mkdir()
+    told = list(_session(ROOT / "policies/README.md"))
+    told = told[: 1 + max(index for index, (command, _) in enumerate(told) if command == "safebox run mailer")]
+    assert len(told) > 15
+    port = free_port()
+    variables = {**os.environ, "SAFEBOX_HOME": str(home.path), "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "xterm"}
+    variables.pop("NO_COLOR", None)
+    try:
+        for command, expected in told:
+            before = _in_force(home)
+            seen = _on_a_terminal(_here(command, port), here, variables)
+            assert _appear(expected, [line.replace(f"{here}/", "") for line in seen]), (command, seen)
+            if command.startswith("safebox serve"):
+                until(lambda: _in_force(home), "no firewall came up")
+            elif before and re.search(r"> ours/.*(\.json|/email.rego)$", command.splitlines()[0].replace(" <<END", "")):
+                until(lambda before=before: _in_force(home) != before, f"not in force: {command}")
+    finally:
+        if firewall := home.status():
+            os.kill(firewall["pid"], signal.SIGTERM)
+        until(lambda: not home.status(), "the firewall goes on")
+
+
+def _here(command: str, port: int) -> str:
+    """The command with a port that is free here, and the sandboxes every machine has."""
+    return command.replace("9464", str(port)).replace("safebox serve", "safebox serve --engine bwrap")
+
+
+def _in_force(home: Home) -> str:
+    """The policy that judges; empty if there is no firewall."""
+    return str(home.status().get("bundle", ""))
