@@ -24,9 +24,11 @@ _kind_free if {
 	is_string(input.action.kind)
 	every kind in freeze.kinds {
 		is_string(kind)
-		not kind in {"all", input.action.kind}
+		not _stops(kind)
 	}
 }
+
+_stops(kind) if kind in {"all", input.action.kind}
 
 # Bringing money home and giving back what was rented must work when everything else is refused.
 _gives_back if tools[input.action.tool].after_expiry == true

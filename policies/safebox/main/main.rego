@@ -115,8 +115,10 @@ _monitored contains reason if {
 
 _is_monitored(reason) if {
 	modes.codes[reason.code] == "monitor"
-	not strings.any_prefix_match(reason.code, always_enforced)
+	not _always_enforced(reason)
 }
+
+_always_enforced(reason) if strings.any_prefix_match(reason.code, always_enforced)
 
 # A deny for its rate, its hour or a freeze alone is a limit: asking later may pass, and asking was no fault.
 default _retry := {}

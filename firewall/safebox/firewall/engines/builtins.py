@@ -1,16 +1,20 @@
 """Which builtin functions a policy may call: those that say the same thing every time, quickly, and touch nothing.
 
 The list is of what is allowed; whatever isn't on it is refused when a bundle is loaded, also functions that don't exist
-yet. All of these agree between the embedded engine and OPA.
+yet. All of these agree between the embedded engine and OPA: none is in `disagreements.json`, which lists OPA's own
+compliance cases that the embedded engine fails, by the function to blame (`python -m tests.opa_cases` writes it).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
 
 from safebox.firewall.engines.syntax import Reference, Source, references
 
+_DISAGREEMENTS: Final = Path(__file__).with_name("disagreements.json")
 ALLOWED: Final = frozenset(
     {
         "abs", "ceil", "floor", "round", "max", "min", "sum", "product", "count", "sort", "array.concat",
@@ -60,4 +64,15 @@ def refused_calls(source: Source, functions: Iterable[str]) -> Iterator[tuple[Re
         for reference in references(rule.tree):
             name = ".".join(reference.path)
             if reference.called and name not in ALLOWED and ".".join(source.resolve(reference.path)) not in known:
-                yield reference, f"{name} {REASONS.get(name, 'is not an allowed function')}"
+                yield reference, f"{name} {REASONS.get(name) or _disagreement(name)}"
+
+
+def _disagreement(name: str) -> str:
+    """Why a function that is not on the list isn't, if OPA's own cases say."""
+    cases = json.loads(_DISAGREEMENTS.read_text("utf-8")).get(name)
+    if not cases:
+        return "is not an allowed function"
+    case, what = min(cases.items(), key=lambda item: "refused" in item[1])
+    if "refused" in what:
+        return f"is not an allowed function: only OPA knows it (OPA's case {case})"
+    return f"is not an allowed function: it gives another answer here than in OPA (OPA's case {case})"

@@ -104,7 +104,9 @@ class EmbeddedEngine:
 
 
 def _compile(bundle: Bundle) -> Program:
-    modules = [(module.name, module.text) for module in bundle.modules]
+    from safebox.firewall.engines.guards import guarded  # which needs this module's
+
+    modules = [(module.name, guarded(module).text) for module in bundle.modules]
     try:
         return compile_program(bundle.data, modules, [ENTRYPOINT])
     except RuntimeError as error:

@@ -26,6 +26,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple, cast
 
 from safebox.firewall.engines.bundle import Bundle
+from safebox.firewall.engines.disputed import unsure_negations
 from safebox.firewall.engines.opa_server import OWNED, Listed, OpaRefused, OpaServer
 from safebox.firewall.engines.syntax import Source, parse_module, references
 from safebox.firewall.errors import PolicyUnavailable
@@ -83,7 +84,7 @@ def prepare(bundle: Bundle) -> Content:
         if reserved in roots:
             raise PolicyUnavailable(f"data.{reserved} is not for policies: an OPA server has its own there")
     for source in sources:
-        _check_sight(source, roots)
+        _check_rules(source, roots)
     policies = {PREFIX + source.module.name: source.module.text for source in sources}
     return Content(bundle.digest, policies, dict(_plots(data, packages)), frozenset({*roots, GATE}))
 
@@ -93,8 +94,10 @@ def gate(digest: str) -> str:
     return _GATE_TEXT.format(gate=GATE, digest=digest)
 
 
-def _check_sight(source: Source, roots: Iterable[str]) -> None:
-    """A server may hold other things, too: what a rule says may not depend on them."""
+def _check_rules(source: Source, roots: Iterable[str]) -> None:
+    """A server may hold other things, too, which no rule may depend on; and it reads some negations its own way."""
+    for line, why in unsure_negations(source):
+        raise PolicyUnavailable(f"{source.module.name}:{line}: {why}")
     for rule in source.rules:
         for reference in references(rule.tree):
             path = source.resolve(reference.path)

@@ -100,6 +100,7 @@ def _read_finding(child: subprocess.CompletedProcess[bytes], bundle: Bundle) -> 
 def examine(bundle: Bundle) -> str | None:
     """Say what is wrong with a bundle, in this process: call it only where it may end the process."""
     from safebox.firewall.engines.builtins import refused_calls
+    from safebox.firewall.engines.disputed import disputed
     from safebox.firewall.engines.embedded import EmbeddedEngine
     from safebox.firewall.engines.probes import probe
     from safebox.firewall.engines.recursion import find_cycle
@@ -110,8 +111,9 @@ def examine(bundle: Bundle) -> str | None:
         sources = [parse_module(module) for module in bundle.modules]
         names = {".".join((*source.package, rule.name)) for source in sources for rule in source.rules}
         for source in sources:
-            for reference, why in refused_calls(source, names):
-                return f"{source.module.name}:{reference.line}: {why}"
+            refused = [(reference.line, why) for reference, why in refused_calls(source, names)]
+            for line, why in [*refused, *disputed(source)]:
+                return f"{source.module.name}:{line}: {why}"
         if cycle := find_cycle(sources):
             return f"rules depend on themselves: {' -> '.join(cycle)}"
         for found in unrelaxed(sources, bundle.layers):
