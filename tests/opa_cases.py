@@ -69,8 +69,9 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "int", "float", "merge")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
-_Loader.add_implicit_resolver(
+_Resolves = cast("Any", _Loader)
+_Resolves.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+_Resolves.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^-?\d+(?:\.\d+)?[eE][-+]?\d+$"), list("-0123456789")
 )
 
@@ -186,7 +187,7 @@ def disagrees(case: Case, form: str, said: Any) -> str | None:
 
 def _sorted(value: Any, case: Case) -> str:
     if case.sort and isinstance(value, list):
-        value = sorted(value, key=_text)
+        value = sorted(cast("Any", value), key=_text)
     return _text(value)
 
 

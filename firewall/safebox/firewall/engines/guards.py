@@ -73,15 +73,15 @@ def _query(query: Node, terms: Iterable[Tree], raw: bytes) -> Iterator[_Insertio
     statements: list[Node] = query["stmts"]
     assigned = list(_assigned(statements))
     guards = [*(f"{name} == {name}" for name in assigned), *_guards(terms, _bound(statements), raw)]
-    if not guards:
+    if not guards or not statements:  # an else without a query has nothing after it
         return
     start, end = query["span"]["start"], query["span"]["end"]
     text = "; ".join(guards)
-    if statements and statements[0]["span"]["start"] == start:  # a single statement without braces
+    if statements[0]["span"]["start"] == start:  # a single statement without braces
         yield _Insertion(start, "{ ")
         yield _Insertion(end, f"; {text} }}")
     else:
-        after = raw[statements[-1]["span"]["end"] : end] if statements else b""
+        after = raw[statements[-1]["span"]["end"] : end]
         yield _Insertion(end - 1, f"{text} " if b"\n" in after else f"; {text} ")
 
 
