@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import functools
 import itertools
 import json
 import random
@@ -115,27 +117,42 @@ def _charges(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def payment(amount: int, fee: int | None, *, listed: bool = True) -> dict[str, Any]:
-    """A payment under a mandate that caps no fees; the pack does."""
-    document = cases.good()["wallet.transfer"]
-    document["mandate"]["wallet"]["max_fee_per_gas"] = None
-    document["action"]["args"]["amount"]["units"] = pad(amount)
-    document["action"]["args"]["max_fee_per_gas"] = None if fee is None else {"asset": "ETH", "units": pad(fee)}
-    document["facts"]["payee"]["listed"] = listed
-    for charge in _charges(document):
-        charge.update({name: pad(amount + 10) for name in ("units", "hour", "day")})
-    return document
+    """A payment under a mandate that caps no fees; the pack does. A copy of its own."""
+    return copy.deepcopy(_payment(amount, fee, listed=listed))
 
 
 def mail(*, listed: bool = True) -> dict[str, Any]:
-    """A mail, to somebody listed or not."""
-    document = cases.good()["email.send"]
-    for recipient in document["facts"]["recipients"]:
-        recipient["listed"] = listed
+    """A mail, to somebody listed or not. A copy of its own."""
+    return copy.deepcopy(_mail(listed=listed))
+
+
+@functools.cache
+def _model(tool: str) -> dict[str, Any]:
+    document = cases.good()[tool]
+    document["mandate"]["wallet"]["max_fee_per_gas"] = None
     return document
 
 
+def _payment(amount: int, fee: int | None, *, listed: bool) -> dict[str, Any]:
+    model = _model("wallet.transfer")
+    action, facts = model["action"], model["facts"]
+    cap = None if fee is None else {"asset": "ETH", "units": pad(fee)}
+    args = {**action["args"], "amount": {"asset": "ETH", "units": pad(amount)}, "max_fee_per_gas": cap}
+    taken = dict.fromkeys(("units", "hour", "day"), pad(amount + 10))
+    money = {"priced": True, "charges": [{**each, **taken} for each in facts["money"]["charges"]]}
+    known = {**facts, "money": money, "payee": {**facts["payee"], "listed": listed}}
+    return {**model, "action": {**action, "args": args}, "facts": known}
+
+
+def _mail(*, listed: bool, sent: int = 0) -> dict[str, Any]:
+    model = _model("email.send")
+    facts = model["facts"]
+    recipients = [{**each, "listed": listed} for each in facts["recipients"]]
+    return {**model, "facts": {**facts, "recipients": recipients, "rates": {**facts["rates"], "hour": sent}}}
+
+
 def _events(count: int, chance: random.Random) -> Iterator[LedgerEvent]:
-    model, judged = payment(1, None), Judged()
+    model, judged = _payment(1, None, listed=True), Judged()
     starts = {f"run_{number}": started(f"run_{number}", model) for number in range(RUNS)}
     yield from starts.values()
     for number in range(count):
@@ -144,11 +161,14 @@ def _events(count: int, chance: random.Random) -> Iterator[LedgerEvent]:
 
 
 def _document(chance: random.Random) -> dict[str, Any]:
+    """A quarter payments, a third mail, the rest reads, as agents ask."""
     kind = chance.random()
-    if kind < 0.6:
+    if kind < 0.25:
         fee = None if chance.random() < 0.2 else chance.randrange(1, 1000) * GWEI
-        return payment(chance.randrange(1, 1200), fee, listed=chance.random() < 0.9)
-    return mail(listed=chance.random() < 0.8) if kind < 0.9 else cases.good()["wallet.balance"]
+        return _payment(chance.randrange(1, 1200), fee, listed=chance.random() < 0.9)
+    if kind < 0.6:
+        return _mail(listed=chance.random() < 0.8, sent=chance.randrange(6))
+    return _model("wallet.balance" if kind < 0.8 else "email.list")
 
 
 @dataclass(frozen=True)

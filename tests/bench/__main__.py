@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.bench import fairness, firewall, growth, memory, opa, start, stop
+from tests.bench import fairness, firewall, growth, memory, opa, replays, start, stop
 from tests.bench.report import Report
 from tests.real_parts import ROOT
 
@@ -15,6 +15,7 @@ MEASURES = (
     stop.measure,
     start.measure_run,
     opa.measure,
+    replays.measure,
     growth.measure_rules,
     growth.measure_runs,
     growth.measure_ledger,
