@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,6 +156,20 @@ def test_where_no_rule_allows_that_is_what_is_explained() -> None:
 def test_what_is_allowed_is_explained_by_what_allows_it() -> None:
     found = explain(load_bundle([pack_folder()]), cases.encode(recordings.mail()))
     assert (found.reasons, [each.code for each in found.allowing]) == ((), ["email.send"])
+
+
+def test_what_is_only_monitored_is_told_apart(tmp_path: Path) -> None:
+    site = tmp_path / "safebox/site/email"
+    site.mkdir(parents=True)
+    (site / "email.rego").write_text(
+        'package safebox.site.email\n\ndeny contains {"code": "site.x", "message": "No."} if input.action.args.to\n'
+    )
+    (tmp_path / "data/modes").mkdir(parents=True)
+    (tmp_path / "data/modes/data.json").write_text('{"codes": {"site.x": "monitor"}}')
+    found = explain(load_bundle([pack_folder(), tmp_path]), cases.encode(recordings.mail()))
+    (watched,) = found.monitored
+    assert (found.answer.verdict, found.reasons, watched.code, watched.effect) == ("allow", (), "site.x", "monitored")
+    assert watched.file.endswith("email.rego")
 
 
 def test_absent_fields_are_told_as_absent() -> None:

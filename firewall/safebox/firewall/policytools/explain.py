@@ -53,12 +53,14 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """An answer and each of its reasons. `together` is the answer once the first flip of each reason is made at once.
 
-    `allowing` are the rules that allow it. `cut_off` says that the search for flips ended before it was through.
+    `monitored` are rules that would have spoken if they were enforced, `allowing` those that allow it. `cut_off` says
+    that the search for flips ended before it was through.
     """
 
     bundle: str
     answer: Answer
     reasons: tuple[Spoken, ...]
+    monitored: tuple[Spoken, ...]
     allowing: tuple[Spoken, ...]
     together: Answer | None
     cut_off: bool
@@ -95,6 +97,7 @@ def _explain(question: _Question) -> Explanation:
             msgspec.structs.replace(each, flips=search.flips(found))
             for (each, _), found in zip(spoken, hits, strict=True)
         ),
+        monitored=tuple(_watched(anatomy, tracer, answer)),
         allowing=tuple(_allowing(anatomy, tracer)) if answer.verdict is not Verdict.DENY else (),
         together=search.together(found[0] for found in hits) if len(hits) > 1 and all(hits) else None,
         cut_off=search.cut_off,
@@ -143,6 +146,12 @@ def _described(written: Written, reason: Reason, effect: str, lines: tuple[Line,
         remedy=say("custom.remedy"),
         lines=lines,
     )
+
+
+def _watched(anatomy: Anatomy, tracer: Tracer, answer: Answer) -> Iterator[Spoken]:
+    for reason in answer.monitored:
+        spoken, _ = _spoken(anatomy, tracer, answer, reason)
+        yield msgspec.structs.replace(spoken, effect="monitored")
 
 
 def _allowing(anatomy: Anatomy, tracer: Tracer) -> Iterator[Spoken]:

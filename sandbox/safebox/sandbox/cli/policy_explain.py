@@ -52,7 +52,7 @@ def _say(found: Explanation, recorded: Recorded | None) -> None:
     say(f"by policy {found.bundle}")
     if recorded is not None:
         _say_recorded(found, recorded)
-    for spoken in (*found.reasons, *found.allowing):
+    for spoken in (*found.reasons, *found.monitored, *found.allowing):
         say()
         _say_spoken(spoken)
     if found.together is not None:
@@ -84,7 +84,7 @@ def _say_spoken(spoken: Spoken) -> None:
         say(f"  {clean(_short(spoken.file))}:{spoken.line}")
     for line in spoken.lines:
         _say_line(line, 1, spoken.file)
-    if spoken.effect != "allow":
+    if spoken.effect not in ("allow", "monitored"):
         _say_flips(spoken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -31,6 +32,8 @@ class FailOn(enum.StrEnum):
 
 
 HEADINGS: Final = ("when", "run", "decision", "what", "before → after")
+WIDTH: Final = 100
+"""Of prose."""
 SHORT: Final = 8
 """The end of a decision's name, by which the other commands find it."""
 ENOUGH: Final = 1_000
@@ -159,7 +162,7 @@ def _say(report: Report, number: int) -> None:
             _say_kind(report, kind, number)
     if not any(report.counts.values()):
         say("\nNothing would have been decided otherwise.", style="green")
-    say(f"\n{report.limits}")
+    say("\n" + textwrap.fill(report.limits, WIDTH))
 
 
 def _say_kind(report: Report, kind: Kind, number: int) -> None:
