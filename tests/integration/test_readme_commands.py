@@ -226,7 +226,9 @@ def test_every_command_that_is_told_exists_with_its_options() -> None:
             if not words or words[0].startswith("-") or words[0] == "COMMAND":
                 assert set(words[:1]) <= {*ALWAYS, "COMMAND"}, text
                 continue
-            name = next((each for each in (" ".join(words[:3]), " ".join(words[:2]), words[0]) if each in COMMANDS), None)
+            name = next(
+                (each for each in (" ".join(words[:3]), " ".join(words[:2]), words[0]) if each in COMMANDS), None
+            )
             group = any(command.startswith(words[0] + " ") for command in COMMANDS)
             assert name is not None or (group and len(words) == 1), f"{guide}: {text}"
             if name is not None:
