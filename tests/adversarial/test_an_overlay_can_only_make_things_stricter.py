@@ -188,6 +188,27 @@ LOOSE_DATA: dict[str, tuple[dict[str, str], str]] = {
         data("limits", {"transfer": {"max_fee_per_gas": {"units": "9" * 78}}}),
         f"{LIMITS}.transfer.max_fee_per_gas",
     ),
+    "an origin trusted": (
+        data("limits", {"provenance": {"first_seen": {"delivered": "allow"}}}),
+        f"{LIMITS}.provenance.first_seen.delivered",
+    ),
+    "an origin nobody knew, held instead of denied": (
+        data("limits", {"provenance": {"first_seen": {"elsewhere": "hold"}}}),
+        f"{LIMITS}.provenance.first_seen.elsewhere",
+    ),
+    "a verdict there is none of": (
+        data("limits", {"provenance": {"first_seen": {"task": "maybe"}}}),
+        f"{LIMITS}.provenance.first_seen.task",
+    ),
+    "another kind without an origin": (
+        data("limits", {"provenance": {"listed_kinds": ["email", "fax"]}}),
+        f"{LIMITS}.provenance.listed_kinds",
+    ),
+    "another kind of typed data": (
+        data("limits", {"approval": {"standards": ["seaport"]}}),
+        f"{LIMITS}.approval.standards",
+    ),
+    "a tunnel to another port": (data("limits", {"web": {"tunnel_ports": [443, 22]}}), f"{LIMITS}.web.tunnel_ports"),
     "a new tool": (
         data("tools", {"my.tool": {"kind": "email", "effects": ["read"], "callers": ["agent"], "after_expiry": True}}),
         'data.data.tools["my.tool"].after_expiry',
@@ -279,6 +300,9 @@ OFFICE = [{"days": ["Monday", "Friday"], "from": "08:00", "until": "18:00"}]
 STRICT_DATA = {
     "a lower number": data("limits", {"rate": {"denials_in_ten_minutes": 4}}),
     "the same number": data("limits", {"rate": {"denials_in_ten_minutes": 5}}),
+    "an origin denied": data("limits", {"provenance": {"first_seen": {"delivered": "deny", "task": "hold"}}}),
+    "an origin nobody knew, denied": data("limits", {"provenance": {"first_seen": {"elsewhere": "deny"}}}),
+    "no permits but one": data("limits", {"approval": {"standards": ["eip2612"], "valid_s": 60}}),
     "a longer wait": data("limits", {"rate": {"retry_after_s": 61}}),
     "a lower amount": data("limits", {"transfer": {"max_fee_per_gas": {"units": "0" * 78}}}),
     "more people": data("holds", {"default": {"approvals": 2, "expires_s": 60}}),

@@ -150,9 +150,10 @@ def read_handed(
         definition, standard = plain, "permit2_witness"
     else:
         standard = None
-    if definition in _PERMITS:
+    contract = domain.get("verifyingContract")
+    if definition in _PERMITS and isinstance(contract, str):
         usual, read = _PERMITS[definition]
-        return read(standard or usual, str(domain.get("verifyingContract", "")), message)
+        return read(standard or usual, contract, message)
     if definition == _DAI:
         return Handed(standard="dai_permit", signer=None, takings=())
     return Handed(standard=_DANGEROUS.get(primary, "unknown"), signer=None, takings=())

@@ -138,7 +138,7 @@ def _header(header: Header) -> Header:
 def host_kind(host: str) -> str:
     """What a host is: a `name`, an `address` in its usual spelling, or `odd`: something else that may become one."""
     try:
-        if str(ipaddress.ip_address(host)) == host:
+        if "%" not in host and str(ipaddress.ip_address(host)) == host:
             return "address"
     except ValueError:
         pass
@@ -150,7 +150,7 @@ def host_kind(host: str) -> str:
 def address_class(text: str) -> str:
     """What an address is: `public`, or why nobody outside is there; `unknown` for what is no address."""
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return "unknown"
     for inner in _carried(address):
