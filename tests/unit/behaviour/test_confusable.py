@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from safebox.firewall.behaviour.confusable import confusable, hidden_text
@@ -55,7 +57,7 @@ def test_facts_say_which_listed_or_offered_name_is_imitated() -> None:
 def test_what_is_not_known_of_a_tool_is_null() -> None:
     facts = mcp_facts(call("files", "send"), None, None)
     assert facts == {"description_digest": None, "pinned_digest": None, "hidden_text": None, "confusable": None}
-    known = {"description_digest": "d", "pinned_digest": "p", "hidden_text": False, "tools": []}
+    known: dict[str, Any] = {"description_digest": "d", "pinned_digest": "p", "hidden_text": False, "tools": []}
     assert mcp_facts(call("files", "send"), GRANT, known)["pinned_digest"] == "p"
 
 
