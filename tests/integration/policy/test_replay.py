@@ -90,6 +90,19 @@ def test_only_what_was_chosen_is_judged(many: Path) -> None:
     assert 0 < run.judged < MANY / recordings.RUNS
 
 
+def test_what_is_too_much_to_be_listed_is_counted_and_summed_up(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replay(many, raised(tmp_path), chosen=Chosen(run="run_9"))
+    monkeypatch.setattr("safebox.firewall.policytools.replay.ALLOWED_MAX", 3)
+    monkeypatch.setattr("safebox.firewall.policytools.replay.OTHERS_MAX", 2)
+    short = replay(many, load_bundle([pack_folder(), tmp_path / "candidate"]), chosen=Chosen(run="run_9"))
+    assert (short.counts, short.would_move) == (whole.counts, whole.would_move)
+    assert short.of(Kind.NEWLY_ALLOWED) == whole.of(Kind.NEWLY_ALLOWED)[:3]
+    assert short.of(Kind.CHANGED) == whole.of(Kind.CHANGED)[:2]
+    assert short.counts["newly_allowed"] > 3
+
+
 # --- one by one -------------------------------------------------------------------------------------------------
 
 Write = Callable[..., Path]
@@ -192,6 +205,11 @@ def test_a_damaged_ledger_is_an_error_that_names_the_record(ledger: Path, body: 
     db.close()
     with pytest.raises(ConfigError, match="record 3 "):
         replay(ledger, pack())
+
+
+def test_of_an_empty_ledger_nothing_is_judged(ledger: Path) -> None:
+    recordings.append(ledger, [])
+    assert (replay(ledger, pack()).judged, replay(ledger, pack()).records) == (0, 0)
 
 
 def test_there_is_no_ledger(tmp_path: Path) -> None:

@@ -32,8 +32,10 @@ from safebox.firewall.store.reader import last_record
 
 STRETCH: Final = 2_000
 """Records a child takes at once: a fifth of a second, so that all of them end at about the same time."""
-LISTED_MAX: Final = 100_000
-"""Changes of one kind that are kept one by one; beyond it they are counted and summed up only."""
+ALLOWED_MAX: Final = 100_000
+"""Newly allowed actions that are kept one by one: some 200 MB. Beyond it they are counted and summed up only."""
+OTHERS_MAX: Final = 10_000
+"""The same of each other kind of change: so many show what a policy does."""
 LIMITS: Final = (
     "Each action was judged alone, with the facts recorded then: what is newly allowed would have used up budgets, "
     "rates and caps of later actions, and agents would have gone on differently."
@@ -43,7 +45,7 @@ Progress = Callable[[int, int], None]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replay found. Counts and sums are of everything; `changes` has the first `LISTED_MAX` of each kind.
+    """What a replay found. Counts and sums are of everything; `changes` has the first of each kind.
 
     `baseline` is None where the recorded answers are compared. `undecided` decisions were never judged: something had
     failed. `would_move` is what the newly allowed actions take at worst, but for those held then which people let pass:
@@ -96,7 +98,7 @@ class _Sums:
 
     def _count(self, change: Change) -> None:
         self.counts[change.kind] += 1
-        if len(self.changes[change.kind]) < LISTED_MAX:
+        if len(self.changes[change.kind]) < (ALLOWED_MAX if change.kind is Kind.NEWLY_ALLOWED else OTHERS_MAX):
             self.changes[change.kind].append(change)
         if change.kind is Kind.NEWLY_ALLOWED and change.before.verdict is Verdict.HOLD:
             self.held[change.decision] = change.prices
