@@ -355,11 +355,15 @@ def test_a_first_change_of_policy_goes_as_it_is_told(home: Home, short_path: Pat
             if command.startswith("safebox serve"):
                 until(lambda: _in_force(home), "no firewall came up")
             elif before and re.search(r"> ours/.*(\.json|/email.rego)$", command.splitlines()[0].replace(" <<END", "")):
-                until(lambda before=before: _in_force(home) != before, f"not in force: {command}")
+                _until_another(home, before)
     finally:
         if firewall := home.status():
             os.kill(firewall["pid"], signal.SIGTERM)
         until(lambda: not home.status(), "the firewall goes on")
+
+
+def _until_another(home: Home, before: str) -> None:
+    until(lambda: _in_force(home) != before, "the edit is not in force")
 
 
 def _here(command: str, port: int) -> str:

@@ -106,6 +106,30 @@ def test_a_guarded_comparison_is_fine(tmp_path: Path) -> None:
     assert found(tmp_path, text) == []
 
 
+HOUR = "is_number(input.facts.rates.hour)\n\tinput.facts.rates.hour"
+
+
+@pytest.mark.parametrize(
+    ("rules", "lines"),
+    [
+        ('_good if not startswith(input.action.args.subject, "S")', [16]),
+        ('_good if {\n\tis_string(input.action.args.subject)\n\tnot startswith(input.action.args.subject, "S")\n}', []),
+        (f"_good if not _worse\n\n_worse if {{\n\t{HOUR} > 5\n}}", [20]),
+        (f"_good if _better\n\n_better if {{\n\t{HOUR} <= 5\n}}", []),
+        ('_good if not _worse\n\n_worse if input.action.caller == "agent"', []),
+        ('_good if not _worse\n\n_worse if not _fine\n\n_fine if not input.action.args.subject == "x"', [20]),
+    ],
+)
+def test_a_helper_that_an_absent_field_turns_round_is_found(tmp_path: Path, rules: str, lines: list[int]) -> None:
+    text = GOOD.replace('_good if input.action.args.subject != "Sunday"', rules)
+    assert [line for code, line in found(tmp_path, text) if code == "policy.unsafe_helper"] == lines
+
+
+def test_a_bad_case_in_a_helper_is_found(tmp_path: Path) -> None:
+    text = GOOD.replace("if not _good", "if _good").replace("Sunday", "Monday")
+    assert ("policy.unsafe_helper", 16) in found(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -19,6 +19,7 @@ from safebox.firewall.policytools.finding import Finding
 from safebox.firewall.policytools.layering import Layering
 from safebox.firewall.policytools.modes import check_modes
 from safebox.firewall.policytools.names import check_names
+from safebox.firewall.policytools.polarity import check_polarity
 from safebox.firewall.policytools.rules import check_rules, check_untested
 
 __all__ = ["Finding", "check"]
@@ -46,6 +47,7 @@ def check(folders: Sequence[Path]) -> list[Finding]:
         findings += check_rules(source)
         findings += check_names(source)
     findings += layering.findings(policies)
+    findings += check_polarity(policies)
     findings += check_untested(policies, layering.everything)
     findings += check_modes(layering.bundle, policies, folders)
     if not any(finding.code in _SAID_ALREADY for finding in findings):
