@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
@@ -228,12 +229,21 @@ def _belongs(name: str, *, tests: bool) -> bool:
 
 def _read(path: Path, budget: _Budget) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             raw = file.read(FILE_BYTES_MAX + 1)
         budget.take(len(raw), path)
         return raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PolicyUnavailable(f"{path} can't be read: {error}", kind="unreadable") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a plain file; what isn't one (a pipe) could keep its reader waiting."""
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError("it is no plain file")
+    return handle
 
 
 def _unreadable(error: OSError) -> NoReturn:

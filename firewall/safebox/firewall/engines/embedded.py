@@ -110,7 +110,10 @@ def _compile(bundle: Bundle) -> Program:
     try:
         return compile_program(bundle.data, modules, [ENTRYPOINT])
     except RuntimeError as error:
-        raise PolicyUnavailable(f"the policy does not compile: {first_line(error)}", kind="broken") from error
+        cause = f"the policy does not compile: {first_line(error)}"
+        if "not a valid rule path" in cause:
+            cause = f"no module has a rule {ENTRYPOINT}, which is what is asked"
+        raise PolicyUnavailable(cause, kind="broken") from error
     except BaseException as panic:
         if type(panic).__module__ != PANICS:
             raise
