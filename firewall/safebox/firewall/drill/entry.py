@@ -69,9 +69,11 @@ class Chapter:
         name: goes before each entry's name.
         section: of the catalogue of threats.
         lacks: for entries that don't say it themselves.
+        alone: whether they are judged by policy alone.
     """
 
-    def __init__(self, name: str, section: str, lacks: Lack = always) -> None:
+    def __init__(self, name: str, section: str, lacks: Lack = always, *, alone: bool = False) -> None:
+        self._alone = alone
         self.entries: list[Entry] = []
         self._name = name
         self._section = section
@@ -118,6 +120,8 @@ class Chapter:
 
     def _take(self, **fields: Any) -> Callable[[Play], Play]:
         def take(play: Play) -> Play:
+            if self._alone:
+                fields |= {"effects": 0, "alone": True}
             self.entries.append(Entry(section=self._section, play=play, **fields))
             return play
 

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safebox.firewall.approvals import Approvals
 from safebox.firewall.behaviour.overlap import Corpus
-from safebox.firewall.core.action import Call
+from safebox.firewall.core.action import Call, canonical
 from safebox.firewall.core.approval import Signer, Statement
 from safebox.firewall.core.arguments import StartRun
 from safebox.firewall.core.decision import Answer, Verdict
-from safebox.firewall.core.document import decided_event, settled_event, shown_action, understand
+from safebox.firewall.core.document import decided_event, policy_input, settled_event, shown_action, understand
+from safebox.firewall.core.facts import build_facts
 from safebox.firewall.core.mandate import encode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome
@@ -32,7 +33,7 @@ from safebox.firewall.drill.judge import Unwatched
 from safebox.firewall.drill.told import Told, allowed, of_http, of_reply, of_rpc, stopped
 from safebox.firewall.drill.wire import Answered, exchange, request
 from safebox.firewall.drill.world import Effect, MemoryWorld
-from safebox.firewall.errors import CallerError, SafeboxError
+from safebox.firewall.errors import CallerError, PolicyUnavailable, SafeboxError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.ethereum import EthereumGateway
 from safebox.firewall.gateways.inference import InferenceGateway
@@ -243,6 +244,32 @@ class Stage:
     def ends_ns(self) -> int:
         """When the mandate ends."""
         return self._setting.ends_ns
+
+    async def alone(
+        self, tool: str, arguments: Any, *charges: Charge, learned: Mapping[str, Any] | None = None
+    ) -> Told:
+        """Have policy alone judge what no connector here can do yet, with what one would have learned."""
+        known = TOOLS[tool]
+        call = Call(run=self.name, tool=tool, arguments=arguments)
+        try:
+            action = understand(call, known, self.clock.new_id("act"), self.clock.now_ns())
+        except CallerError as error:
+            return stopped(error.code)
+        overlap, _ = self.run.evidence.judge(action)
+        facts = build_facts(
+            action,
+            self.run.book,
+            address=self.run.view.address,
+            charges=charges,
+            learned=learned or {},
+            self_overlap=overlap,
+        )
+        shown, told = shown_action(action, known), msgspec.Raw(canonical(facts))
+        try:
+            answer = await self.decide(policy_input(shown, self.run.policy_view, self.run.policy_mandate, told))
+        except PolicyUnavailable as error:
+            return stopped(error.code)
+        return Told(answer.verdict, answer.reasons[0].code if answer.reasons else "")
 
     # --- what only the owner, people and time can do ---------------------------------------------------------------
 
