@@ -65,6 +65,48 @@ models = ["small"]
 tokens = 40000
 budget = "1 USD"
 """
+OUTSIDE = """
+[agent]
+name = "outsider"
+command = ["true"]
+purpose = "Trade a little."
+task = "Do it."
+expires = "4h"
+[wallet]
+chain = "dev"
+budget = "2 ETH"
+per_transfer = "0.05 ETH"
+[wallet.payees]
+acme = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
+[mail]
+recipients = ["a@b.example"]
+per_hour = 50
+[tokens.USDC]
+address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+decimals = 6
+budget = "100 USDC"
+per_approval = "50 USDC"
+[tokens.USDC.spenders]
+router = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
+[signing]
+domains = ["app.acme.example"]
+messages = ["I accept the terms", "I accept order {number}"]
+[web]
+per_hour = 60
+[web.hosts."api.acme.example"]
+ports = [443]
+methods = ["GET"]
+max_body = 0
+[mcp]
+per_hour = 60
+[mcp.servers]
+files = ["read_file"]
+[lineage]
+children = 2
+depth = 1
+images = ["safebox/base"]
+commands = [["python", "child.py"]]
+"""
 EXAMPLES = ("examples/analyst", "redteam/maximiser")
 NAMES = {entry.name for entry in CATALOGUE}
 ATTACKS = [entry for entry in CATALOGUE if entry.wanted is not Verdict.ALLOW]
@@ -108,7 +150,8 @@ async def test_the_pack_stops_everything_and_lets_everything_harmless_through(ag
     assert [(row.name, row.got, row.code, row.note) for row in report.failed] == []
     assert report.grade == "A"
     assert {row.name for row in report.rows} == NAMES
-    rarely = {"money.fee_without_cap", "hoarding.no_mail", "hoarding.no_inbox", "hoarding.no_wallet",
+    alone = {entry.name for entry in CATALOGUE if entry.alone} - {"outside.from_the_task", "outside.from_delivered"}
+    rarely = alone | {"money.fee_without_cap", "hoarding.no_mail", "hoarding.no_inbox", "hoarding.no_wallet",
               "hoarding.no_compute", "hoarding.no_inference"}  # fmt: skip
     assert {row.name for row in report.rows if row.outcome == "not granted"} == rarely
 
@@ -222,6 +265,37 @@ async def test_a_rule_of_the_site_that_allows_too_much_is_found(agent: Path, pac
     report = await tried(agent, pack, names=("money.stranger", "money.listed", "money.lookalike"))
     assert failed(report) == {"money.stranger", "money.lookalike"}
     assert report.grade == "F"
+
+
+ALONE: dict[str, tuple[str, str]] = {
+    "any spender": ("approval.spender_not_listed", "outside.spender"),
+    "any text": ("approval.message_not_listed", "outside.messages"),
+    "any address": ("web.address_not_public", "outside.inside"),
+    "any tool of MCP": ("mcp.tool_not_listed", "outside.mcp_tools"),
+    "a tool that changed": ("mcp.tool_changed", "outside.mcp_changed"),
+    "a wider child": ("lineage.wider", "outside.children"),
+    "any program as a child": ("lineage.image_not_listed", "outside.child_programs"),
+    "values out of mails": ("provenance.untrusted_value", "outside.from_delivered"),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+async def test_what_no_connector_does_yet_is_tried_on_policy_alone(agent: Path, pack: Path, name: str) -> None:
+    code, attack = ALONE[name]
+    (agent / "safebox.toml").write_text(OUTSIDE)
+    names = (attack, next(entry.neighbour for entry in CATALOGUE if entry.name == attack))
+    report = await tried(agent, pack, names=names)
+    assert report.grade == "A", report.failed
+    assert {row.by for row in report.rows} == {"policy"}
+    path = pack / "safebox" / code.split(".")[0] / f"{code.split('.')[0]}.rego"
+    path.write_text(without(code)(path.read_text()))
+    assert failed(await tried(agent, pack, names=names)) == {attack}
+
+
+async def test_a_mandate_that_this_firewall_could_not_start_says_so(agent: Path) -> None:
+    (agent / "safebox.toml").write_text(OUTSIDE)
+    report = await tried(agent, pack_folder())
+    assert [(row.name, row.code) for row in report.failed] == [("launching.start", "mandate.no_connector")]
 
 
 async def test_an_overlay_that_loosens_is_tried_as_the_firewall_takes_it(agent: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 from safebox.firewall.core.facts import rfc3339
@@ -71,12 +72,13 @@ def test_what_is_wrong_is_said_with_its_remedy(safebox: Program, tmp_path: Path)
 async def test_a_run_is_learned_from_and_its_proposal_attacked(safebox: Program, tmp_path: Path) -> None:
     shutil.copytree(MAXIMISER, tmp_path / "agent")
     text = (tmp_path / "agent/safebox.toml").read_text()
-    setting = Setting(text, "safebox.toml", tmp_path / "agent", Judge([pack_folder()]), NOW_NS)
-    stage = await Stage.open(setting, safebox.home)
-    await stage.pay(stage.aim.payee, 10**16)
-    await stage.mail(stage.aim.recipient)
-    await stage.pay(stage.aim.stranger, 10**16)
-    await stage.close()
+    with closing(Judge([pack_folder()])) as judge:
+        setting = Setting(text, "safebox.toml", tmp_path / "agent", judge, NOW_NS)
+        stage = await Stage.open(setting, safebox.home)
+        await stage.pay(stage.aim.payee, 10**16)
+        await stage.mail(stage.aim.recipient)
+        await stage.pay(stage.aim.stranger, 10**16)
+        await stage.close()
     words = ("policy", "learn", str(stage.ledger_path))
     shown = safebox(*words)
     assert shown.status == 0, shown.out + shown.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,11 +63,19 @@ MILLI = 10**15
 @asynccontextmanager
 async def recorded(folder: Path, mandate: str = MANDATE) -> AsyncGenerator[Stage]:
     """A run whose ledger is in the folder."""
-    stage = await Stage.open(Setting(mandate, "safebox.toml", None, Judge([pack_folder()]), NOW_NS), folder)
-    try:
+    async with staged(folder, mandate, pack_folder()) as stage:
         yield stage
-    finally:
-        await stage.close()
+
+
+@asynccontextmanager
+async def staged(folder: Path, mandate: str, *policies: Path) -> AsyncGenerator[Stage]:
+    with closing(Judge(policies)) as judge:
+        assert judge.problem is None
+        stage = await Stage.open(Setting(mandate, "safebox.toml", None, judge, NOW_NS), folder)
+        try:
+            yield stage
+        finally:
+            await stage.close()
 
 
 async def a_days_work(folder: Path) -> dict[str, Told]:
@@ -171,14 +179,13 @@ async def test_what_is_written_passes_every_check_there_is(tmp_path: Path) -> No
     assert len(report.results) == 20
     assert report.coverage is not None
     assert [file for file in report.coverage.uncovered if str(out) in file] == []
-    judge = Judge(layers)
     cases = load_golden(out)
     assert len(cases) > 8
-    for case in cases:
-        answer = await judge.decide(case.document)
-        assert (answer.verdict, tuple(reason.code for reason in answer.reasons)) == (case.verdict, case.codes), (
-            case.name
-        )
+    with closing(Judge(layers)) as judge:
+        for case in cases:
+            answer = await judge.decide(case.document)
+            codes = tuple(reason.code for reason in answer.reasons)
+            assert (answer.verdict, codes) == (case.verdict, case.codes), case.name
     with pytest.raises(ConfigError, match="there already"):
         write(proposal.files, out)
 
@@ -190,24 +197,20 @@ async def test_the_overlay_keeps_to_what_a_mandate_cannot_say(tmp_path: Path) ->
     write(proposal.files, tmp_path / "out")
     shutil.rmtree(tmp_path / "ledger")
     (tmp_path / "ledger").mkdir()
-    judge = Judge([pack_folder(), tmp_path / "out/policies"])
-    assert judge.problem is None
-    setting = Setting(MANDATE, "safebox.toml", None, judge, NOW_NS)
-    stage = await Stage.open(setting, tmp_path / "ledger")  # the old, wide mandate: what is denied is the overlay's
-    try:
+    layers = (pack_folder(), tmp_path / "out/policies")
+    async with staged(tmp_path / "ledger", MANDATE, *layers) as stage:  # under the old, wide mandate
+        command = ["python", "job.py"]
         asked = {
             "": await stage.pay(ACME, 5 * MILLI),
             "site.learned_payment": await stage.pay(ACME, 5 * MILLI + 1),
             "site.learned_lease": await stage.tool(
-                "compute.start", {"image": "safebox/base", "command": ["python", "job.py"], "minutes": 1}
+                "compute.start", {"image": "safebox/base", "command": command, "minutes": 1}
             ),
             "site.learned_tokens": await stage.chat(**stage.aim.prompt(max_tokens=51)),
         }
         assert {code: told.code for code, told in asked.items()} == {code: code for code in asked}
         stage.clock.advance(6 * 3600)
         assert (await stage.mail("a@b.example")).code == "site.learned_tool"
-    finally:
-        await stage.close()
 
 
 async def test_another_agent_is_none_of_the_overlays_business(tmp_path: Path) -> None:
@@ -215,13 +218,9 @@ async def test_another_agent_is_none_of_the_overlays_business(tmp_path: Path) ->
     await a_days_work(tmp_path / "ledger")
     write((await propose(tmp_path / "ledger")).files, tmp_path / "out")
     (tmp_path / "other").mkdir()
-    judge = Judge([pack_folder(), tmp_path / "out/policies"])
     other = MANDATE.replace('"clerk"', '"other"')
-    stage = await Stage.open(Setting(other, "safebox.toml", None, judge, NOW_NS), tmp_path / "other")
-    try:
+    async with staged(tmp_path / "other", other, pack_folder(), tmp_path / "out/policies") as stage:
         assert (await stage.pay(BOREALIS, 100 * MILLI)).verdict == "allow"
-    finally:
-        await stage.close()
 
 
 async def test_approved_payments_are_learned_with_the_people_who_approve(tmp_path: Path) -> None:

@@ -120,9 +120,8 @@ class Chapter:
 
     def _take(self, **fields: Any) -> Callable[[Play], Play]:
         def take(play: Play) -> Play:
-            if self._alone:
-                fields |= {"effects": 0, "alone": True}
-            self.entries.append(Entry(section=self._section, play=play, **fields))
+            told: dict[str, Any] = {**fields, **({"effects": 0, "alone": True} if self._alone else {})}
+            self.entries.append(Entry(section=self._section, play=play, **told))
             return play
 
         return take

@@ -22,6 +22,7 @@ class Judge:
         folders: the base, then overlays.
 
     `problem` is what keeps them from coming into force; then nothing is ever allowed, as in a firewall started so.
+    `close` it in the thread that made it: the machine inside may not end in another, where a collection may run.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -34,6 +35,10 @@ class Judge:
                 self._engine = EmbeddedEngine(self.loaded)
         except PolicyUnavailable as error:
             self.problem = error.cause
+
+    def close(self) -> None:
+        """Let go of the engine."""
+        self._engine = None
 
     @property
     def bundle(self) -> str:

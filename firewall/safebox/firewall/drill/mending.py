@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from typing import Any, cast
 
 from safebox.firewall.core.decision import Verdict
@@ -23,14 +24,16 @@ class Mending:
 
     def __init__(self, bundle: Bundle | None, problem: str | None) -> None:
         self._problem = problem
-        self._codes: dict[str, ReasonCode] = {}
-        self._monitored: set[str] = set()
-        if bundle is not None and problem is None:
-            self._monitored = _monitored(bundle)
-            try:
-                self._codes = {code.code: code for code in codes_in(bundle)}
-            except PolicyUnavailable as error:
-                self._problem = error.cause
+        self._bundle = bundle
+        self._monitored = set[str]() if bundle is None else _monitored(bundle)
+
+    @cached_property
+    def _codes(self) -> dict[str, ReasonCode]:
+        """The rules by their codes, read when something has failed; none if they can't be."""
+        try:
+            return {} if self._bundle is None else {code.code: code for code in codes_in(self._bundle)}
+        except PolicyUnavailable:
+            return {}
 
     def say(self, entry: Entry, told: Told) -> str:
         """One line about one failed entry."""

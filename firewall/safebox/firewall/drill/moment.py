@@ -6,7 +6,8 @@ import json
 from typing import Final
 
 from safebox.firewall.core.facts import rfc3339
-from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.core.windows import HOUR
 from safebox.firewall.drill.judge import Judge
 from safebox.firewall.errors import PolicyUnavailable
@@ -16,17 +17,25 @@ AHEAD: Final = 7 * 24
 LASTS: Final = 3
 """Hours the doors should stay open: so long do the attacks take that wait for something."""
 
+_TOOLS: Final = {
+    "wallet": "wallet.transfer",
+    "mail": "email.send",
+    "compute": "compute.start",
+    "inference": "inference.chat",
+}
+"""What is tried most under each section of a mandate."""
+
 Codes = frozenset[str]
 
 
-async def opening(judge: Judge, agent: str, now_ns: int) -> int:
-    """Now, or the first hour at whose start as many tools are open as ever in a week, and in the hours after it.
+async def opening(judge: Judge, mandate: Mandate, now_ns: int) -> int:
+    """Now, or the first hour at whose start as many granted tools are open as ever in a week.
 
     A tool is open when policy has no reason against it that it hasn't at every other hour, too.
     """
     if judge.problem is not None:
         return now_ns
-    tools = sorted(tool.name for tool in TOOLS.values() if tool.caller is Caller.AGENT)
+    agent, tools = mandate.agent, [tool for section, tool in _TOOLS.items() if getattr(mandate, section) is not None]
     moments = [now_ns, *(now_ns - now_ns % HOUR + ahead * HOUR for ahead in range(1, AHEAD + LASTS))]
     against = {tool: [await _against(judge, agent, tool, at) for at in moments] for tool in tools}
     always = {tool: frozenset[str].intersection(*codes) for tool, codes in against.items()}

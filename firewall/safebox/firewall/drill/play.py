@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import time
@@ -59,10 +60,24 @@ async def play(
         MandateErrors: if the mandate is wrong.
     """
     started = time.monotonic()
-    judge = Judge(folders)
+    with contextlib.closing(Judge(folders)) as judge:
+        return await _play(judge, started, mandate, source, folder, sections, now_ns, progress, catalogue)
+
+
+async def _play(
+    judge: Judge,
+    started: float,
+    mandate: str,
+    source: str,
+    folder: Path | None,
+    sections: str,
+    now_ns: int | None,
+    progress: Progress,
+    catalogue: Sequence[Entry],
+) -> Report:
     now = time.time_ns() if now_ns is None else now_ns
     first = Setting(mandate, source, folder, judge, now)
-    setting = _setting(first, await opening(judge, first.aim.mandate.agent, now))
+    setting = _setting(first, await opening(judge, first.aim.mandate, now))
     wanted = [entry for entry in catalogue if entry.section in sections]
     mending = Mending(judge.loaded, judge.problem)
     with tempfile.TemporaryDirectory(prefix="safebox-drill-", dir=_memory()) as place:

@@ -43,7 +43,7 @@ from safebox.firewall.gateways.tools import ToolsGateway
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
-from safebox.firewall.lifecycle import started_event
+from safebox.firewall.lifecycle import check_connectors, started_event
 from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
@@ -283,6 +283,10 @@ class Stage:
         file, name, now = self._setting.file, f"run_{number}", self.clock.now_ns()
         started = started_event(name, file, None, None, "drill", now)
         asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
+        try:
+            check_connectors(file.mandate, self.world.connectors)
+        except SafeboxError as error:
+            return stopped(error.code)
         launches = Launches(engine=self, ledger=self.ledger, runs=self.runs, clock=self.clock, metrics=self.metrics)
         try:
             await launches.decide(started, asked)

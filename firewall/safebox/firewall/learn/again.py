@@ -28,7 +28,10 @@ from safebox.firewall.recovery import action_of
 
 _LEARNED = ("payee", "wallet", "compute", "inference")
 """What a connector told, by the names of the policy input."""
-_KEPT = ("self_overlap", "frozen", "approval", "provenance", "lineage", "population")
+_KEPT = (
+    "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "signature", "web",
+    "mcp", "launch",
+)  # fmt: skip
 """Facts that a mandate changes nothing about."""
 
 

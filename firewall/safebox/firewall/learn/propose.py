@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Sequence
@@ -89,8 +90,8 @@ async def propose(
     ).mandate
     with tempfile.TemporaryDirectory(prefix="safebox-learn-") as place:
         write(files, Path(place))
-        judge = Judge(policy_layers([*policies, Path(place) / POLICIES]))
-        judged = await judge_again(judge, mandate, events, include)
+        with contextlib.closing(Judge(policy_layers([*policies, Path(place) / POLICIES]))) as judge:
+            judged = await judge_again(judge, mandate, events, include)
     return Proposal(
         run=usage.started.run,
         agent=usage.mandate.agent,

@@ -15,6 +15,7 @@ from safebox.firewall.drill.catalogue import (
     launching,
     machinery,
     money,
+    outside,
     people,
     persuasion,
     renting,
@@ -23,22 +24,13 @@ from safebox.firewall.drill.catalogue import (
 )
 from safebox.firewall.drill.entry import Entry
 
+_CHAPTERS: Final = (
+    *(module.CHAPTER for module in (money, state, signing, copying, renting, launching, hoarding, persuasion, people)),
+    *outside.CHAPTERS,
+    *(module.CHAPTER for module in (gateways, machinery)),
+)
 CATALOGUE: Final[tuple[Entry, ...]] = tuple(
-    entry
-    for module in (
-        money,
-        state,
-        signing,
-        copying,
-        renting,
-        launching,
-        hoarding,
-        persuasion,
-        people,
-        gateways,
-        machinery,
-    )
-    for entry in module.CHAPTER.entries
+    sorted((entry for chapter in _CHAPTERS for entry in chapter.entries), key=lambda entry: entry.section)
 )
 """Everything there is to try, section by section."""
 
