@@ -234,7 +234,6 @@ async def test_a_weakened_pack_is_told_by_the_attack_that_passes(agent: Path, pa
     file, edit, attack, grade = WEAKENED[name]
     entry = next(entry for entry in CATALOGUE if entry.name == attack)
     names = (attack, entry.neighbour)
-    assert (await tried(agent, pack, names=names)).grade == "A"
     path = pack / file
     path.write_text(edit(path.read_text()))
     report = await tried(agent, pack, names=names)
@@ -284,12 +283,11 @@ async def test_what_no_connector_does_yet_is_tried_on_policy_alone(agent: Path, 
     code, attack = ALONE[name]
     (agent / "safebox.toml").write_text(OUTSIDE)
     names = (attack, next(entry.neighbour for entry in CATALOGUE if entry.name == attack))
-    report = await tried(agent, pack, names=names)
-    assert report.grade == "A", report.failed
-    assert {row.by for row in report.rows} == {"policy"}
     path = pack / "safebox" / code.split(".")[0] / f"{code.split('.')[0]}.rego"
     path.write_text(without(code)(path.read_text()))
-    assert failed(await tried(agent, pack, names=names)) == {attack}
+    report = await tried(agent, pack, names=names)
+    assert failed(report) == {attack}
+    assert {row.by for row in report.rows} == {"policy"}
 
 
 async def test_a_mandate_that_this_firewall_could_not_start_says_so(agent: Path) -> None:
