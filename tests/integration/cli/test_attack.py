@@ -10,7 +10,8 @@ from pathlib import Path
 from safebox.firewall.core.facts import rfc3339
 from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.drill.judge import Judge
-from safebox.firewall.drill.stage import Setting, Stage
+from safebox.firewall.drill.setting import Setting
+from safebox.firewall.drill.stage import Stage
 from safebox.firewall.engines.bundle import pack_folder
 from tests.integration.cli.program import Program
 from tests.real_parts import ROOT

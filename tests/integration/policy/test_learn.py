@@ -15,7 +15,8 @@ from safebox.firewall.core.money import parse_amount
 from safebox.firewall.core.windows import SECOND
 from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.drill.judge import Judge
-from safebox.firewall.drill.stage import Setting, Stage
+from safebox.firewall.drill.setting import Setting
+from safebox.firewall.drill.stage import Stage
 from safebox.firewall.drill.told import Told
 from safebox.firewall.engines.bundle import pack_folder
 from safebox.firewall.errors import ConfigError

@@ -20,7 +20,8 @@ from safebox.firewall.drill.grade import Report, Row, grade_of
 from safebox.firewall.drill.judge import Judge
 from safebox.firewall.drill.mending import Mending
 from safebox.firewall.drill.moment import opening
-from safebox.firewall.drill.stage import Setting, Stage
+from safebox.firewall.drill.setting import Setting
+from safebox.firewall.drill.stage import Stage
 from safebox.firewall.drill.told import STRICT, Told
 from safebox.firewall.mandate.section import MandateErrors
 

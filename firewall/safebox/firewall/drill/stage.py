@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,22 +13,21 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from safebox.firewall.approvals import Approvals
-from safebox.firewall.behaviour.overlap import Corpus
 from safebox.firewall.core.action import Call, canonical
 from safebox.firewall.core.approval import Signer, Statement
 from safebox.firewall.core.arguments import StartRun
 from safebox.firewall.core.decision import Answer, Verdict
 from safebox.firewall.core.document import decided_event, policy_input, settled_event, shown_action, understand
 from safebox.firewall.core.facts import build_facts
-from safebox.firewall.core.mandate import encode_mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import Charge, LedgerEvent, RunEnded
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.core.windows import HOUR, SECOND
-from safebox.firewall.drill.aim import OTHER_IMAGE, Aim
+from safebox.firewall.drill.aim import OTHER_IMAGE
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
+from safebox.firewall.drill.setting import Setting
 from safebox.firewall.drill.told import Told, allowed, of_http, of_reply, of_rpc, stopped
 from safebox.firewall.drill.wire import Answered, exchange, request
 from safebox.firewall.drill.world import Effect, MemoryWorld
@@ -44,56 +42,18 @@ from safebox.firewall.keystore import Keystore
 from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import check_connectors, started_event
-from safebox.firewall.mandate.file import load
-from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Engine, EngineHealth
 from safebox.firewall.recovery import recover, view_of
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Run, Runs
-from safebox.firewall.sources import read_sources
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import IDLE_SECONDS, UNHURRIED_SECONDS, SqliteStore
 
 OWNER_KEY: Final = hashlib.sha256(b"safebox drill: the key of nobody's treasury").digest()
 """The same in every drill, so that every drill is the same."""
 _NULL: Final = msgspec.Raw(b"null")
-
-
-class Setting:
-    """What all stages of one play share: a mandate, what its agent is made of, who judges, and when it is.
-
-    Args:
-        mandate: the mandate file's text.
-        source: its name, for messages.
-        folder: the agent's own; None if there is none.
-        engine: judges.
-        now_ns: when every run starts.
-
-    Raises:
-        MandateErrors: if the mandate is wrong.
-    """
-
-    def __init__(self, mandate: str, source: str, folder: Path | None, engine: Engine, now_ns: int) -> None:
-        self._given = mandate, source, folder, engine
-        self.engine = engine
-        self.now_ns = now_ns
-        self.metrics = Metrics()
-        self.file = load(mandate, now=datetime.fromtimestamp(now_ns // SECOND, UTC), source=source)
-        texts = {"the task": self.file.task, "the mandate": encode_mandate(self.file.mandate).decode()}
-        sources = read_sources(folder, texts, inbox=self.file.inbox)
-        self.corpus = Corpus.build(sources)
-        self.ends_ns = int(datetime.fromisoformat(self.file.mandate.expires).timestamp()) * SECOND
-        self.aim = Aim(self.file.mandate, sources, now_ns)
-
-    def at(self, now_ns: int) -> Setting:
-        """The same at another time.
-
-        Raises:
-            MandateErrors: if the mandate doesn't hold then.
-        """
-        return Setting(*self._given, now_ns)
 
 
 class Stage:
