@@ -48,7 +48,7 @@ _HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above", "proven
 _HOLDS: Final = ("approvals", "challenge")
 _VOTES: Final = ("approve", "deny", "invalid")
 _OVER: Final = ("released", "denied", "refused", "expired", "void")
-_ENFORCED: Final = frozenset({"main", "freeze", "hold", "budget", "policy", "firewall", "request"})
+_ENFORCED: Final = frozenset({"main", "shape", "freeze", "hold", "budget", "policy", "firewall", "request"})
 """Domains whose codes are never only monitored: the firewall gives them itself, or the others stand on them."""
 
 

@@ -34,6 +34,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "rate.per_minute": _EVERY,
     "rate.per_hour": _EVERY,
     "rate.per_day": _EVERY,
+    "shape.malformed": _EVERY,
     "hours.closed": _EVERY,
     "freeze.kind": _EVERY,
     "transfer.payee_not_listed": ("wallet.transfer",),

@@ -86,7 +86,7 @@ deny contains {"code": "main.hold_groups", "message": "Different groups would ha
 # METADATA
 # title: Always enforced
 # description: Codes that begin so block in every mode. They are the ground the other rules stand on, or a brake.
-always_enforced := {"main.", "freeze.", "transfer.frozen", "approval.frozen"}
+always_enforced := {"main.", "shape.", "freeze.", "transfer.frozen", "approval.frozen"}
 
 # What is only monitored is told beside the verdict, whatever that is, and blocks nothing.
 default _told := {}
@@ -344,6 +344,8 @@ _objections contains reason if some reason in data.safebox.provenance.deny
 _objections contains reason if some reason in data.safebox.replication.deny
 
 _objections contains reason if some reason in data.safebox.accumulation.deny
+
+_objections contains reason if some reason in data.safebox.shape.deny
 
 _objections contains reason if some reason in data.safebox.hours.deny
 

@@ -170,6 +170,7 @@ test_a_site_may_allow_a_tool_that_is_in_the_table if {
 	_verdict == "allow" with input as document
 		with data.data.tools as tools
 		with data.safebox.site.fax.allow as {"site.fax"}
+		with data.safebox.shape.deny as set()
 	_verdict == "deny" with input as document
 		with data.safebox.site.fax.allow as {"site.fax"}
 }
