@@ -156,7 +156,7 @@ _hold_obligations := {"hold": {
 }
 
 _passed if {
-	is_array(input.facts.approval.approved_by)
+	_approval_known
 	input.facts.approval.group == _hold_obligations.hold.group
 	count(input.facts.approval.approved_by) >= _needed
 }
@@ -164,9 +164,20 @@ _passed if {
 _passed if {
 	input.facts.approval.challenge_passed == true
 	input.facts.approval.group == _hold_obligations.hold.group
+	_approval_known
 	is_number(input.facts.approval.waited_s)
 	is_number(_hold_obligations.hold.challenge_s)
 	input.facts.approval.waited_s >= _hold_obligations.hold.challenge_s
+}
+
+_approval_known if {
+	is_string(input.facts.approval.hold)
+	is_array(input.facts.approval.approved_by)
+	every name in input.facts.approval.approved_by {
+		is_string(name)
+	}
+	is_boolean(input.facts.approval.challenge_passed)
+	is_number(input.facts.approval.waited_s)
 }
 
 # A person may end a challenge window early.

@@ -47,23 +47,26 @@ test_a_spelling_of_a_tool_is_not_the_tool if {
 	}
 }
 
-test_an_action_with_a_part_missing_is_denied if {
+test_an_action_with_a_field_missing_is_denied if {
 	every document in fixtures.every_one {
-		every path in ["/action", "/action/tool", "/facts"] {
-			every changed in fixtures.broken(document, path) {
-				_verdict == "deny" with input as changed
-			}
+		every path in ["/action/tool", "/action/kind", "/action/effects"] {
+			_verdict == "deny" with input as fixtures.broken(document, path)[0]
 		}
 	}
 }
 
-test_an_action_with_a_field_missing_is_denied if {
+test_an_action_without_a_caller_is_denied if {
 	every document in fixtures.every_one {
-		every path in ["/action/kind", "/action/effects", "/action/caller"] {
-			every changed in fixtures.broken(document, path) {
-				_verdict == "deny" with input as changed
-			}
+		every changed in fixtures.broken(document, "/action/caller") {
+			_verdict == "deny" with input as changed
 		}
+	}
+}
+
+test_a_question_without_action_or_facts_is_denied if {
+	every document in fixtures.every_one {
+		_verdict == "deny" with input as fixtures.set(document, "/action", null)
+		_verdict == "deny" with input as object.remove(document, ["facts"])
 	}
 }
 

@@ -19,7 +19,7 @@ deny contains {"code": "shape.malformed", "message": "The action has not the fie
 }
 
 # That there are no more fields than are looked at is seen from their number: comparing names takes ten times as long.
-# A field is looked at first, since only what has fields can be counted.
+# Only what has fields can be counted, so that is looked at first.
 _well_formed if {
 	is_string(input.action.id)
 	count(input.action) == 7
@@ -27,73 +27,103 @@ _well_formed if {
 	_arguments(input.action.tool, input.action.args)
 }
 
-_arguments("wallet.transfer", args) if {
-	is_string(args.to)
-	count(args) == 6
-	_amount(args.amount)
-	_amount_or_null(args.max_fee_per_gas)
-	_amount_or_null(args.max_priority_fee_per_gas)
-	_number_or_null(args.gas)
-	_number_or_null(args.nonce)
-}
-
-_arguments("inference.chat", args) if {
-	is_string(args.model)
-	count(args) == 5
-	is_string(args.request_digest)
-	is_boolean(args.stream)
-	is_number(args.request_bytes)
-	_number_or_null(args.max_tokens)
-}
-
+# Generated from schemas/input.json: begin
 _arguments("email.send", args) if {
-	is_string(args.subject)
+	is_object(args)
 	count(args) == 4
-	is_string(args.body)
 	_texts(args.to)
+	is_string(args.subject)
+	is_string(args.body)
 	is_array(args.attachments)
-	every file in args.attachments {
-		is_string(file.name)
-		count(file) == 3
-		is_string(file.digest)
-		is_number(file.bytes)
+	every each1 in args.attachments {
+		is_object(each1)
+		count(each1) == 3
+		is_string(each1.name)
+		is_number(each1.bytes)
+		is_string(each1.digest)
 	}
-}
-
-_arguments("compute.start", args) if {
-	is_string(args.image)
-	count(args) == 5
-	is_number(args.minutes)
-	_texts(args.command)
-	_text_or_null(args.input)
-	_text_or_null(args.name)
-}
-
-_arguments("compute.status", args) if {
-	is_string(args.instance)
-	count(args) == 1
-}
-
-_arguments("compute.stop", args) if {
-	is_string(args.instance)
-	count(args) == 1
-}
-
-_arguments("email.read", args) if {
-	is_string(args.id)
-	count(args) == 1
 }
 
 _arguments("email.list", args) if args == {}
 
+_arguments("email.read", args) if {
+	is_object(args)
+	count(args) == 1
+	is_string(args.id)
+}
+
+_arguments("wallet.transfer", args) if {
+	is_object(args)
+	count(args) == 6
+	is_string(args.to)
+	_amount(args.amount)
+	_null_or_number(args.gas)
+	_null_or_amount(args.max_fee_per_gas)
+	_null_or_amount(args.max_priority_fee_per_gas)
+	_null_or_number(args.nonce)
+}
+
 _arguments("wallet.balance", args) if args == {}
 
-_arguments(tool, args) if {
-	tool in {"wallet.fund", "wallet.sweep"}
-	is_string(args.to)
+_arguments("wallet.fund", args) if {
+	is_object(args)
 	count(args) == 2
-	_amount_or_null(args.amount)
+	is_string(args.to)
+	_null_or_amount(args.amount)
 }
+
+_arguments("wallet.sweep", args) if {
+	is_object(args)
+	count(args) == 2
+	is_string(args.to)
+	_null_or_amount(args.amount)
+}
+
+_arguments("compute.start", args) if {
+	is_object(args)
+	count(args) == 5
+	is_string(args.image)
+	_texts(args.command)
+	is_number(args.minutes)
+	_null_or_string(args.input)
+	_null_or_string(args.name)
+}
+
+_arguments("compute.status", args) if {
+	is_object(args)
+	count(args) == 1
+	is_string(args.instance)
+}
+
+_arguments("compute.stop", args) if {
+	is_object(args)
+	count(args) == 1
+	is_string(args.instance)
+}
+
+_arguments("inference.chat", args) if {
+	is_object(args)
+	count(args) == 5
+	is_string(args.model)
+	_null_or_number(args.max_tokens)
+	is_boolean(args.stream)
+	is_number(args.request_bytes)
+	is_string(args.request_digest)
+}
+
+_arguments("run.start", args) if {
+	is_object(args)
+	count(args) == 4
+	is_string(args.agent)
+	is_string(args.image)
+	is_array(args.command)
+	every each1 in args.command {
+		is_string(each1)
+	}
+	is_string(args.task)
+}
+
+# Generated: end
 
 # Rego orders values by their types, so all are texts if the least and the greatest are.
 _texts(list) if {
@@ -103,19 +133,20 @@ _texts(list) if {
 }
 
 _amount(amount) if {
-	is_string(amount.asset)
+	is_object(amount)
 	count(amount) == 2
+	is_string(amount.asset)
 	is_string(amount.units)
 }
 
-_amount_or_null(null) := true
+_null_or_amount(null) := true
 
-_amount_or_null(amount) if _amount(amount)
+_null_or_amount(amount) if _amount(amount)
 
-_number_or_null(null) := true
+_null_or_number(null) := true
 
-_number_or_null(number) if is_number(number)
+_null_or_number(number) if is_number(number)
 
-_text_or_null(null) := true
+_null_or_string(null) := true
 
-_text_or_null(text) if is_string(text)
+_null_or_string(text) if is_string(text)

@@ -316,7 +316,14 @@ _fee_within_cap if {
 }
 
 # Without a fee of the agent's choosing the firewall chooses one, and its worst case is in the charges.
-_fee_within_cap if input.action.args.max_fee_per_gas == null
+_fee_within_cap if {
+	input.action.args.max_fee_per_gas == null
+	_fee_cap_known
+}
+
+_fee_cap_known if is_object(input.mandate.wallet.max_fee_per_gas)
+
+_fee_cap_known if input.mandate.wallet.max_fee_per_gas == null
 
 _on_chain if {
 	is_number(input.mandate.wallet.chain_id)
@@ -325,6 +332,12 @@ _on_chain if {
 
 _wallet_free if input.facts.frozen == false
 
-_may_receive if input.mandate.wallet.ceiling == null
+_may_receive if {
+	input.mandate.wallet.ceiling == null
+	input.facts.wallet.over_ceiling in {null, false}
+}
 
-_may_receive if input.facts.wallet.over_ceiling == false
+_may_receive if {
+	is_object(input.mandate.wallet.ceiling)
+	input.facts.wallet.over_ceiling == false
+}
