@@ -87,10 +87,7 @@ class Metrics:
             codes, tools,
         )  # fmt: skip
         self._monitored = Counts(
-            self._counter(
-                "safebox_policy_monitored", "Reasons of rules in monitor mode, which blocked nothing.", "code"
-            ),
-            codes,
+            self._counter("safebox_policy_monitored", "Reasons of rules that are only monitored.", "code"), codes
         )
         self._monitored.start((code,) for code in KNOWN_CODES if code.split(".")[0] not in _ENFORCED)
         pairs = [(code, tool) for code, about in KNOWN_CODES.items() for tool in about]
