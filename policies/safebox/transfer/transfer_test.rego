@@ -402,3 +402,21 @@ test_the_mandate_says_who_is_asked_and_how_long if {
 		not data.safebox.transfer.hold_terms with input as document
 	}
 }
+
+test_a_fee_of_the_firewalls_choosing_needs_a_cap_that_can_be_read if {
+	document := fixtures.set(fixtures.transfer, "/action/args/max_fee_per_gas", null)
+	not "transfer.fee_cap" in _denied with input as document
+	not "transfer.fee_cap" in _denied with input as fixtures.set(document, "/mandate/wallet/max_fee_per_gas", null)
+	"transfer.fee_cap" in _denied with input as fixtures.set(document, "/mandate/wallet/max_fee_per_gas", "50 wei")
+}
+
+test_without_a_ceiling_nothing_is_over_it if {
+	document := fixtures.set(fixtures.fund, "/mandate/wallet/ceiling", null)
+	every over in [null, false] {
+		not "transfer.over_ceiling_receive" in _denied
+			with input as fixtures.set(document, "/facts/wallet/over_ceiling", over)
+	}
+	"transfer.over_ceiling_receive" in _denied
+		with input as fixtures.set(document, "/facts/wallet/over_ceiling", "no")
+	"transfer.over_ceiling_receive" in _denied with input as fixtures.set(fixtures.fund, "/mandate/wallet/ceiling", "1")
+}
