@@ -123,6 +123,80 @@ _arguments("run.start", args) if {
 	is_string(args.task)
 }
 
+_arguments("wallet.approve", args) if {
+	is_object(args)
+	count(args) == 11
+	is_string(args.token)
+	is_string(args.spender)
+	is_string(args.standard)
+	is_string(args.method)
+	_null_or_amount(args.amount)
+	_null_or_string(args.token_id)
+	_null_or_boolean(args.approved)
+	_null_or_number(args.gas)
+	_null_or_amount(args.max_fee_per_gas)
+	_null_or_amount(args.max_priority_fee_per_gas)
+	_null_or_number(args.nonce)
+}
+
+_arguments("wallet.sign_typed_data", args) if {
+	is_object(args)
+	count(args) == 3
+	is_string(args.primary_type)
+	is_string(args.typed_data)
+	is_string(args.digest)
+}
+
+_arguments("wallet.sign_message", args) if {
+	is_object(args)
+	count(args) == 4
+	is_string(args.message)
+	is_string(args.method)
+	is_number(args.size)
+	_null_or_string(args.text)
+}
+
+_arguments("web.request", args) if {
+	is_object(args)
+	count(args) == 10
+	is_string(args.method)
+	is_string(args.scheme)
+	is_string(args.host)
+	is_number(args.port)
+	is_string(args.path)
+	is_boolean(args.credentials)
+	is_array(args.headers)
+	every each1 in args.headers {
+		is_object(each1)
+		count(each1) == 2
+		is_string(each1.name)
+		is_string(each1.value)
+	}
+	is_string(args.body_base64)
+	is_number(args.body_bytes)
+	is_string(args.body_digest)
+}
+
+_arguments("mcp.call", args) if {
+	is_object(args)
+	count(args) == 5
+	is_string(args.server)
+	is_string(args.tool)
+	is_string(args.arguments)
+	is_number(args.arguments_bytes)
+	is_string(args.arguments_digest)
+}
+
+_arguments("agent.spawn", args) if {
+	is_object(args)
+	count(args) == 5
+	is_string(args.image)
+	_texts(args.command)
+	is_string(args.mandate)
+	is_string(args.mandate_digest)
+	_null_or_string(args.input)
+}
+
 # Generated: end
 
 # Rego orders values by their types, so all are texts if the least and the greatest are.
@@ -150,3 +224,7 @@ _null_or_number(number) if is_number(number)
 _null_or_string(null) := true
 
 _null_or_string(text) if is_string(text)
+
+_null_or_boolean(null) := true
+
+_null_or_boolean(flag) if is_boolean(flag)
