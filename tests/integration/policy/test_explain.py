@@ -129,6 +129,13 @@ def test_the_change_that_is_told_is_the_smallest(code: str, path: str, after: ob
     assert {flip.path: flip.after for flip in _spoken(code).flips}[path] == after
 
 
+def test_a_boundary_that_stands_nowhere_is_found_by_halving() -> None:
+    rule = 'deny contains {"code": "site.x", "message": "No."} if not _good\n\n_good if input.facts.rates.day * 3 < 100'
+    document = cases.changed(recordings.mail(), "facts.rates.day", 90)
+    (spoken,) = explain(cases.with_site(rule), cases.encode(document)).reasons
+    assert [(flip.path, flip.after) for flip in spoken.flips] == [("input.facts.rates.day", 33)]
+
+
 def test_where_no_single_change_helps_it_says_so() -> None:
     site = cases.with_site('deny contains {"code": "site.never", "message": "Never."} if input.action.kind == "email"')
     (spoken,) = explain(site, cases.encode(recordings.mail())).reasons
