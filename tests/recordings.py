@@ -128,8 +128,13 @@ def mail(*, listed: bool = True) -> dict[str, Any]:
 
 @functools.cache
 def _model(tool: str) -> dict[str, Any]:
+    """The good input of a tool, under a mandate that grants a wallet, mail and people's approval: few grant all."""
     document = cases.good()[tool]
-    document["mandate"]["wallet"]["max_fee_per_gas"] = None
+    granted = document["mandate"]
+    for section, terms in granted.items():
+        if isinstance(terms, dict) and section not in ("wallet", "mail", "approvals"):
+            granted[section] = None
+    granted["wallet"]["max_fee_per_gas"] = None
     return document
 
 

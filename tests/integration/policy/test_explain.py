@@ -196,6 +196,16 @@ def test_no_text_of_an_agents_is_in_an_explanation(path: str) -> None:
     assert (SECRET in text) == (path == "action.args.subject")
 
 
+def test_a_mails_body_stays_unread_when_a_rule_hands_it_to_a_function() -> None:
+    rule = 'deny contains {"code": "site.x", "message": "No."} if not _is(input.action.args.body, "fine")\n\n'
+    rule += "_is(what, wanted) if what == wanted"
+    document = cases.changed(recordings.mail(), "action.args.body", "short hunter2")
+    found = explain(cases.with_site(rule), cases.encode(document))
+    assert [each.code for each in found.reasons] == ["site.x"]
+    assert "what == wanted" in str(found)
+    assert "hunter2" not in str(found)
+
+
 def test_a_huge_document_is_explained_and_the_search_bounded() -> None:
     document = cases.changed(cases.good()["wallet.transfer"], "facts.payee.listed", False)
     document["facts"]["many"] = ["x" * 1000] * 3000

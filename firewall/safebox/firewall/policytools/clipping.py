@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
-from safebox.firewall.policytools.documents import is_list, is_object
+from safebox.firewall.policytools.documents import Steps, is_list, is_object
 
 TEXT_MAX: Final = 96
 """Characters of one text: an address, an amount, a digest and a line of a mail's subject are shorter."""
@@ -26,10 +27,26 @@ def clip(value: Any, *, depth: int = DEPTH_MAX) -> Any:
     return value
 
 
-def clip_at(path: tuple[str, ...], value: Any) -> Any:
-    """The value of a field: nothing of it if the field is a private one. Policy's own data is not private."""
-    private = path[:1] != ("data",) and PRIVATE.intersection(path)
-    return _length(value) if private and _is_long(value) else clip(value)
+def clip_at(path: Steps, value: Any) -> Any:
+    """The value of a field: nothing of it if the field is a private one."""
+    return _length(value) if is_private(path) and _is_long(value) else clip(value)
+
+
+def is_private(path: Steps) -> bool:
+    """Whether a field's texts are somebody's. Policy's own data is not private."""
+    return path[:1] != ("data",) and bool(PRIVATE.intersection(path))
+
+
+def private_texts(value: Any, *, within: bool = False) -> Iterator[str]:
+    """Every text of a document that is in a private field, however deep."""
+    if isinstance(value, str) and within:
+        yield value
+    elif is_object(value):
+        for key, item in value.items():
+            yield from private_texts(item, within=within or key in PRIVATE)
+    elif is_list(value):
+        for item in value:
+            yield from private_texts(item, within=within)
 
 
 def _object(value: dict[str, Any], depth: int) -> Any:

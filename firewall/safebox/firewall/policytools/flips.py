@@ -22,11 +22,11 @@ from safebox.firewall.engines.bundle import Bundle
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.engines.syntax import Path
 from safebox.firewall.errors import PolicyUnavailable
-from safebox.firewall.policytools.clipping import clip_at
+from safebox.firewall.policytools.clipping import clip_at, is_private
 from safebox.firewall.policytools.documents import Steps, is_list, is_object, lookup, put, remove
 
 SECONDS_MAX: Final = 10.0
-"""Of searching in all; a search takes a tenth of a second, with a document of megabytes each try does."""
+"""Of computing for a search; it takes a tenth of a second, with a document of megabytes each try does."""
 LEAVES_MAX: Final = 200
 """Fields under one path that are tried."""
 POOL_MAX: Final = 60
@@ -70,7 +70,7 @@ class Search:
         self._bundle = bundle
         self._engine = EmbeddedEngine(bundle)
         self._world: dict[str, Any] = {"input": document, "data": json.loads(bundle.data)}
-        self._until = time.monotonic() + SECONDS_MAX
+        self._until = time.process_time() + SECONDS_MAX
         self.cut_off = False
         answer = self._ask(self._world, fresh=False)
         self._worst = _RANK[answer.verdict if answer is not None else Verdict.DENY]
@@ -90,10 +90,11 @@ class Search:
         """The best changes of what a rule reads after which `gone` says yes of the answer."""
         paths = sorted(reads, key=lambda path: (path[0] == "data", path))  # a change of the data takes a compilation
         places = list(dict.fromkeys(place for path in paths for place in self._places(path)))
-        pool = [value for value in (lookup(self._world, place)[1] for place in places) if value is not None]
+        beside = (lookup(self._world, place)[1] for place in places if not is_private(place))
+        pool = [value for value in beside if value is not None]
         hits: list[Hit] = []
         for place in places:
-            if time.monotonic() > self._until:
+            if time.process_time() > self._until:
                 self.cut_off = True
                 break
             if (hit := self._best(place, pool, gone)) is not None:

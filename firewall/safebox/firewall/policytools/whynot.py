@@ -10,7 +10,7 @@ import msgspec
 
 from safebox.firewall.engines.syntax import Node, Path, Source, Tree, nodes, references, static_path, text_of
 from safebox.firewall.policytools.anatomy import UNDEFINED, Anatomy, Statement, Written, statements, text_at
-from safebox.firewall.policytools.clipping import clip_at
+from safebox.firewall.policytools.clipping import clip_at, private_texts
 from safebox.firewall.policytools.documents import is_list, is_object, lookup
 
 DEPTH_MAX: Final = 8
@@ -48,6 +48,7 @@ class Tracer:
     def __init__(self, anatomy: Anatomy) -> None:
         self._anatomy = anatomy
         self._open: list[tuple[Path, str]] = []
+        self._private = frozenset(private_texts(anatomy.input))
 
     def fired(self, written: Written) -> tuple[Line, ...] | None:
         """The lines of a rule without arguments that holds; None if it doesn't."""
@@ -147,7 +148,12 @@ class Tracer:
             seen.add(path)
             if (root := self._root(path, bound)) is not None:
                 there, value = lookup(root, path[1:])
-                yield Value(".".join(path), clip_at(path, value) if there else None, not there)
+                yield Value(".".join(path), self._shown(path, value) if there else None, not there)
+
+    def _shown(self, path: Path, value: Any) -> Any:
+        """A value, clipped. A private text stays one when it is handed to a function."""
+        handed = isinstance(value, str) and value in self._private
+        return clip_at(("body",), value) if handed else clip_at(path, value)
 
     def _root(self, path: Path, bound: Mapping[str, Any]) -> Any:
         if path[0] in bound:
