@@ -32,7 +32,7 @@ _KEPT = (
     "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "signature", "web",
     "mcp", "launch",
 )  # fmt: skip
-"""Facts that a mandate changes nothing about."""
+"""Facts that a mandate changes nothing about; an older ledger lacks some, and they are as for a run nobody touched."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -93,7 +93,9 @@ async def _judged(engine: Engine, book: RunBook, event: Decided, *, included: bo
         for charge in fields(recorded["money"]).get("charges", ())
     )
     facts = recorded | {
-        name: value for name, value in _facts(book, event, charges, recorded).items() if name not in _KEPT
+        name: value
+        for name, value in _facts(book, event, charges, recorded).items()
+        if name not in _KEPT or name not in recorded
     }
     document = policy_input(event.action, book.started.run_view, book.started.mandate, msgspec.Raw(canonical(facts)))
     got, codes = await _answer(engine, document)
