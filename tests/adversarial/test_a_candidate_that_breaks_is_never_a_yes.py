@@ -38,8 +38,10 @@ def _bundle(kind: str) -> Bundle:
     here = f'input.action.args.subject == "{MARK}"'
     if kind == "another shape":
         pack = load_bundle([pack_folder()])
-        text = f'package safebox.main\n\ndecision := {{"verdict": "allow"}} if {here}\n'
-        return cases.bundle_of(pack.data, *pack.modules, Module("1/safebox/main/x.rego", text))
+        more = Module(
+            "safebox/main/more.rego", f'package safebox.main\n\ndecision := {{"verdict": "allow"}} if {here}\n'
+        )
+        return cases.bundle_of(pack.data, *pack.modules, more)
     steps = "count([1 | some a in _many; some b in _many; some c in _many; a + b != c]) > 0"
     rule = f'deny contains {{"code": "site.x", "message": "No."}} if {{\n\t{here}\n\t{steps}\n}}'
     return cases.with_site(f"_many := {json.dumps(list(range(60)))}\n\n{rule}", kind="email")
