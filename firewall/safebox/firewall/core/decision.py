@@ -15,6 +15,8 @@ ANSWER_BYTES_MAX: Final = 65_536
 """A longer answer is a broken policy: reasons are a few short texts."""
 
 
+EXACT_MAX: Final = 2**53
+"""Whole numbers are the same to every engine up to here."""
 ANSWERS_KEPT: Final = 256
 """Policies give few different answers, most of all the plain yes; each is read once."""
 
@@ -88,13 +90,19 @@ def parse_answer(raw: bytes | str) -> Answer:
         raise PolicyUnavailable("the policy's answer is too long", kind="shape")
     try:
         answer = _DECODER.decode(raw)
-        json.loads(raw, object_pairs_hook=_unique)
+        json.loads(raw, object_pairs_hook=_unique, parse_int=_exact, parse_float=_exact, parse_constant=_exact)
         _check_monitored(answer)
     except (ValueError, RecursionError) as error:  # msgspec's and json's own errors are ValueErrors
         raise PolicyUnavailable(f"the policy's answer has the wrong shape: {error}", kind="shape") from error
     if answer.verdict is not Verdict.ALLOW and not answer.reasons:
         raise PolicyUnavailable(f"the policy said {answer.verdict} without a reason", kind="shape")
     return answer
+
+
+def _exact(text: str) -> None:
+    """Refuse a number that one engine rounds and another doesn't."""
+    if not text.removeprefix("-").isdecimal() or abs(int(text)) > EXACT_MAX:
+        raise ValueError(f"{text[:40]} is not an exact whole number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
