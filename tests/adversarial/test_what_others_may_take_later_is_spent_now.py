@@ -41,6 +41,15 @@ per_approval = "30 USDC"
 router = "{ROUTER}"
 """
 )
+NFT = "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D"
+COLLECTION = f"""
+[tokens.PUNK]
+standard = "erc721"
+address = "{NFT}"
+decimals = 0
+budget = "0 PUNK"
+per_approval = "0 PUNK"
+"""
 FEE = Charge("wallet", Amount(10**12, "ETH"))
 
 
@@ -84,7 +93,9 @@ def handed(action: Action) -> list[int]:
 @pytest.fixture
 def rig() -> Rig:
     return Rig(
-        mandate=GRANTED, engine=ThePack(), connectors={"chain": MemoryConnector("chain"), "signing": Wallet("signing")}
+        mandate=GRANTED + COLLECTION,
+        engine=ThePack(),
+        connectors={"chain": MemoryConnector("chain"), "signing": Wallet("signing")},
     )
 
 
@@ -170,10 +181,15 @@ async def test_a_permit_that_is_not_what_was_granted_is_not_signed(rig: Rig, ask
 
 
 async def test_no_token_is_taken_through_another_call(rig: Rig) -> None:
-    everything = {"token": TOKEN, "spender": ROUTER, "standard": "erc721", "method": "set_approval_for_all"}
+    everything = {"token": NFT, "spender": ROUTER, "standard": "erc721", "method": "set_approval_for_all"}
     for approved, status in ((True, Status.DENIED), (False, Status.DONE)):
         call = Call(run="run_1", tool="wallet.approve", arguments=everything | {"approved": approved})
         assert (await rig.pipeline.handle(call)).status is status
+    nothing = {"token": NFT, "spender": STRANGER, "standard": "erc20", "method": "approve", "amount": "0"}
+    reply = await rig.pipeline.handle(Call(run="run_1", tool="wallet.approve", arguments=nothing))
+    assert "approval.token_not_listed" in codes(reply), (
+        "approve(stranger, 0) of a collection gives its first piece away"
+    )
 
 
 async def test_a_tool_that_nothing_here_performs_is_unknown_and_costs_nothing(rig: Rig) -> None:

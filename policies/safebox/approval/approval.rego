@@ -39,7 +39,7 @@ deny contains {"code": "approval.not_granted", "message": "The mandate does not 
 
 # METADATA
 # title: The token is not listed
-# description: Only tokens the owner listed by their contract, with the owner's decimals, are approved or signed away.
+# description: Only tokens the owner listed by their contract, of the owner's standard and decimals, are approved.
 # custom:
 #   code: approval.token_not_listed
 #   threat: misdirection
@@ -339,12 +339,14 @@ _tokens_listed if {
 	input.action.kind == "token_approval"
 	_is_listed(input.facts.token)
 	input.facts.token.address == input.action.args.token
+	input.facts.token.standard == input.action.args.standard
 }
 
 _tokens_listed if {
 	_some_takings
 	every taking in input.facts.signature.takings {
 		_is_listed(taking.token)
+		taking.token.standard == "erc20"
 	}
 }
 
@@ -446,12 +448,12 @@ _capped(amount) if {
 # Taking an approval back costs the fee alone.
 _within_budget if {
 	_revokes
-	money.covered("wallet")
+	_fee_within_budget
 }
 
 _within_budget if {
 	input.action.kind == "token_approval"
-	money.covered("wallet")
+	_fee_within_budget
 	money.charged_for("wallet", input.action.args.amount)
 }
 
@@ -462,6 +464,25 @@ _within_budget if {
 		money.charged_for("wallet", total)
 	}
 }
+
+_fee_within_budget if {
+	money.covered("wallet")
+	money.charges("wallet", input.mandate.wallet.budget.asset)
+	_fee_within("hour", input.mandate.wallet.per_hour)
+	_fee_within("day", input.mandate.wallet.per_day)
+}
+
+_fee_within(_, cap) if cap == null
+
+_fee_within(window, cap) if {
+	every charge in input.facts.money.charges {
+		_no_more(charge, window, cap)
+	}
+}
+
+_no_more(charge, _, cap) if charge.asset != cap.asset
+
+_no_more(charge, window, cap) if money.at_most({"asset": charge.asset, "units": charge[window]}, cap)
 
 _on_chain if {
 	input.action.kind == "token_approval"
@@ -490,7 +511,16 @@ _fee_within_cap if input.action.args.max_fee_per_gas == null
 
 _wallet_free if input.facts.frozen == false
 
-_standard_allowed if input.facts.signature.standard in limits.approval.standards
+_standard_allowed if {
+	_facts_of_this
+	input.facts.signature.standard in limits.approval.standards
+}
+
+# What the facts say is said of what is signed.
+_facts_of_this if {
+	is_string(input.action.args.digest)
+	input.facts.signature.digest == input.action.args.digest
+}
 
 _contract_right if {
 	is_string(input.facts.signature.contract)
@@ -524,6 +554,7 @@ _signer_right if {
 _personal_sign if input.action.args.method == "personal_sign"
 
 _message_text if {
+	_facts_of_this
 	input.facts.signature.standard in {"text", "sign_in"}
 	is_string(input.action.args.text)
 	is_number(input.action.args.size)

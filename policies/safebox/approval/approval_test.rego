@@ -28,7 +28,10 @@ _back(changes) := json.patch(fixtures.approve, array.concat(
 		{"op": "replace", "path": "/facts/frozen", "value": true},
 		{"op": "remove", "path": "/facts/money/charges/1"},
 	],
-	[{"op": "replace", "path": sprintf("/action/args/%s", [field]), "value": value} | some field, value in changes],
+	array.concat(
+		[{"op": "replace", "path": sprintf("/action/args/%s", [field]), "value": value} | some field, value in changes],
+		[{"op": "replace", "path": "/facts/token/standard", "value": object.get(changes, "standard", "erc20")}],
+	),
 ))
 
 _takes_back := [
@@ -107,6 +110,9 @@ _fields := [
 	[fixtures.approve, "/facts/token/listed", "approval.token_not_listed"],
 	[fixtures.approve, "/facts/token/address", "approval.token_not_listed"],
 	[fixtures.approve, "/facts/token/decimals", "approval.token_not_listed"],
+	[fixtures.approve, "/facts/token/standard", "approval.token_not_listed"],
+	[fixtures.approve, "/action/args/standard", "approval.token_not_listed"],
+	[fixtures.typed_data, "/facts/signature/takings/0/token/standard", "approval.token_not_listed"],
 	[fixtures.approve, "/action/args/token", "approval.token_not_listed"],
 	[fixtures.typed_data, "/facts/signature/takings", "approval.token_not_listed"],
 	[fixtures.typed_data, "/facts/signature/takings/0/token/listed", "approval.token_not_listed"],
@@ -143,6 +149,12 @@ _fields := [
 	[fixtures.typed_data, "/facts/signature/valid_s", "approval.valid_too_long"],
 	[fixtures.typed_data, "/facts/signature/signer_self", "approval.wrong_signer"],
 	[fixtures.sign_in, "/facts/signature/signer_self", "approval.wrong_signer"],
+	[fixtures.approve, "/facts/money/charges/0/asset", "approval.over_budget"],
+	[fixtures.approve, "/mandate/wallet/budget", "approval.over_budget"],
+	[fixtures.typed_data, "/action/args/digest", "approval.standard_not_allowed"],
+	[fixtures.typed_data, "/facts/signature/digest", "approval.standard_not_allowed"],
+	[fixtures.message, "/action/args/digest", "approval.message_not_text"],
+	[fixtures.message, "/facts/signature/digest", "approval.message_not_text"],
 	[fixtures.message, "/action/args/method", "approval.eth_sign"],
 	[fixtures.message, "/facts/signature", "approval.message_not_text"],
 	[fixtures.message, "/facts/signature/standard", "approval.message_not_text"],
@@ -190,6 +202,21 @@ test_nothing_to_take_is_no_permit if {
 		{"op": "replace", "path": "/facts/signature/totals", "value": []},
 	])
 	{"approval.token_not_listed", "approval.spender_not_listed", "approval.over_budget"} - _denied == set() with input as document
+}
+
+# approve(address,uint256) is an amount for one standard and the name of a thing for another: an approval of nothing in
+# the one gives away thing number 0 in the other.
+test_a_call_is_read_by_the_standard_the_owner_named if {
+	every document in _takes_back {
+		every standard in {"erc20", "erc721", "erc1155"} - {document.action.args.standard} {
+			changed := fixtures.set(document, "/facts/token/standard", standard)
+			"approval.token_not_listed" in _denied with input as changed
+		}
+	}
+	"approval.token_not_listed" in _denied with input as fixtures.set(
+		fixtures.typed_data,
+		"/facts/signature/takings/0/token/standard", "erc721",
+	)
 }
 
 test_an_approval_for_all_is_denied if {
@@ -240,6 +267,20 @@ test_what_is_approved_is_charged_and_fits if {
 		every wrong in [charges, less, much, []] {
 			"approval.over_budget" in _denied with input as fixtures.set(document, "/facts/money/charges", wrong)
 		}
+	}
+}
+
+test_a_fee_counts_within_the_caps_of_an_hour_and_a_day if {
+	every window in ["hour", "day"] {
+		capped := fixtures.set(
+			fixtures.approve,
+			sprintf("/mandate/wallet/per_%s", [window]), fixtures.amount("ETH", 120000),
+		)
+		_allowed with input as capped
+		changed := fixtures.set(capped, sprintf("/facts/money/charges/0/%s", [window]), fixtures.units(120001))
+		"approval.over_budget" in _denied with input as changed
+		missing := json.patch(capped, [{"op": "remove", "path": sprintf("/mandate/wallet/per_%s", [window])}])
+		"approval.over_budget" in _denied with input as missing
 	}
 }
 

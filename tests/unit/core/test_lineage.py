@@ -82,6 +82,7 @@ WIDER = [
     (child("wallet", payees={"supplier": OTHER}), "wallet.payees"),
     (token(address=OTHER), "tokens.USDC"),
     (token(decimals=18), "tokens.USDC"),
+    (token(standard="erc721"), "tokens.USDC"),
     (token(budget=Amount(101, ASSET)), "tokens.USDC.budget"),
     (token(per_approval=Amount(51, ASSET)), "tokens.USDC.per_approval"),
     (token(spenders=(Named(name="router", address=OTHER),)), "tokens.USDC.spenders"),

@@ -118,7 +118,7 @@ def test_a_call_has_what_its_standard_says_and_nothing_else(changes: dict[str, A
 
 def test_a_token_has_the_owners_name_and_decimals_and_a_spender_is_listed_for_it_alone() -> None:
     assert token_facts(TOKEN, MANDATE, {TOKEN: True}) == {
-        "address": TOKEN, "name": "USDC", "listed": True, "decimals": 6, "is_contract": True,
+        "address": TOKEN, "name": "USDC", "listed": True, "decimals": 6, "standard": "erc20", "is_contract": True,
     }  # fmt: skip
     other = token_facts(STRANGER, MANDATE, {})
     assert (other["listed"], other["decimals"], other["is_contract"]) == (False, None, None)

@@ -70,7 +70,7 @@ def test_every_section_is_read_to_the_letter() -> None:
     asset = token_asset(TOKEN)
     assert mandate.tokens is not None
     (token,) = mandate.tokens
-    assert (token.name, token.address, token.decimals) == ("USDC", TOKEN, 6)
+    assert (token.name, token.address, token.decimals, token.standard) == ("USDC", TOKEN, 6, "erc20")
     assert (token.budget, token.per_approval) == (Amount(100_000_000, asset), Amount(50_000_001, asset))
     assert token.spenders == (Named(name="router", address=ROUTER),)
     assert mandate.signing is not None
@@ -121,6 +121,8 @@ def test_it_is_said_in_plain_words() -> None:
 WRONG = [
     (TOKENS, f'address = "{TOKEN}"', 'address = "usdc.eth"', "tokens.USDC.address"),
     (TOKENS, "decimals = 6", "decimals = 37", "tokens.USDC.decimals"),
+    (TOKENS, "decimals = 6", 'decimals = 6\nstandard = "erc777"', "tokens.USDC.standard"),
+    (TOKENS, "decimals = 6", 'decimals = 6\nstandard = "erc721"', "tokens.USDC.budget"),
     (TOKENS, "decimals = 6", 'decimals = "6"', "tokens.USDC.decimals"),
     (TOKENS, '"100 USDC"', '"100 DAI"', "tokens.USDC.budget"),
     (TOKENS, '"100 USDC"', '"0.0000001 USDC"', "tokens.USDC.budget"),

@@ -159,7 +159,7 @@ def _tokens(parent: tuple[TokenGrant, ...], child: tuple[TokenGrant, ...]) -> It
     by_address = {token.address: token for token in parent}
     for token in child:
         above = by_address.get(token.address)
-        if above is None or above.decimals != token.decimals:
+        if above is None or (above.decimals, above.standard) != (token.decimals, token.standard):
             yield f"tokens.{token.name}"
             continue
         if not _at_most(above.budget, token.budget):

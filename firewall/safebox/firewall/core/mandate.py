@@ -58,7 +58,8 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
     """One token: its contract and decimals by configuration, and how much of it which contracts may be let take.
 
-    What is approved is spent: it comes out of `budget` at once, and `per_approval` bounds a single approval.
+    What is approved is spent: it comes out of `budget` at once, and `per_approval` bounds a single approval. `standard`
+    says which of the standards that share a call's selector its contract has; only ERC-20 has amounts to approve.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
     budget: Amount
     per_approval: Amount
     spenders: tuple[Named, ...]
+    standard: str = "erc20"
 
 
 class SigningGrant(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ def token_facts(address: str, mandate: Mandate, contracts: Contracts) -> dict[st
         "name": None if token is None else token.name,
         "listed": token is not None,
         "decimals": None if token is None else token.decimals,
+        "standard": None if token is None else token.standard,
         "is_contract": contracts.get(address),
     }
 
@@ -66,10 +67,10 @@ def signature_facts(
     return _message(args, mandate, own)
 
 
-def _blank(standard: str) -> dict[str, Any]:
+def _blank(standard: str, digest: str) -> dict[str, Any]:
     return {
-        "standard": standard, "chain_id": None, "contract": None, "signer_self": None, "takings": [], "totals": [],
-        "valid_s": None, "domain": None, "domain_listed": None, "message_listed": None,
+        "digest": digest, "standard": standard, "chain_id": None, "contract": None, "signer_self": None,
+        "takings": [], "totals": [], "valid_s": None, "domain": None, "domain_listed": None, "message_listed": None,
     }  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def _typed(args: SignTypedData, mandate: Mandate, own: str | None, contracts: Co
         totals[taking.token] += taking.units
     chain = int(data.domain.get("chainId", -1))
     return {
-        **_blank(handed.standard),
+        **_blank(handed.standard, args.digest),
         "chain_id": chain if 0 <= chain <= CHAIN_MAX else None,
         "contract": data.domain.get("verifyingContract"),
         "signer_self": handed.signer is None or handed.signer == own,
@@ -105,7 +106,7 @@ def _taking(taking: Taking, mandate: Mandate, own: str | None, contracts: Contra
 
 
 def _message(args: SignMessage, mandate: Mandate, own: str | None) -> dict[str, Any]:
-    facts = _blank(classify(args.content()))
+    facts = _blank(classify(args.content()), args.digest)
     listed = mandate.signing.messages if mandate.signing is not None else ()
     text = args.text or ""
     if facts["standard"] == "text":

@@ -112,6 +112,7 @@ class SignMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: Literal["personal_sign", "eth_sign"]
     size: int
     text: str | None
+    digest: str
 
     def content(self) -> bytes:
         """The bytes."""
@@ -190,4 +191,5 @@ def normalise_message(ask: AskMessage) -> SignMessage:
         text: str | None = content.decode("utf-8")
     except UnicodeDecodeError:
         text = None
-    return SignMessage(message=message, method=ask.method, size=len(content), text=text)
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    return SignMessage(message=message, method=ask.method, size=len(content), text=text, digest=digest)

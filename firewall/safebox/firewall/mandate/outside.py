@@ -21,9 +21,10 @@ DECIMALS_MAX: Final = 36
 """Tokens have 18 at most in practice; more is only read, never needed."""
 MESSAGE_MAX: Final = 4_096
 
-TOKEN_KEYS: Final = ("address", "decimals", "budget", "per_approval", "spenders")
+TOKEN_KEYS: Final = ("standard", "address", "decimals", "budget", "per_approval", "spenders")
 HOST_KEYS: Final = ("ports", "methods", "max_body")
 
+_STANDARD: Final = re.compile(r"erc20|erc721|erc1155", re.ASCII)
 _TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _DOMAIN: Final = re.compile(r"[a-z0-9.-]{1,253}(?::[0-9]{1,5})?", re.ASCII)
@@ -50,11 +51,14 @@ def tokens_grant(report: Report, values: dict[str, Any]) -> tuple[TokenGrant, ..
 
 
 def _token(section: Section, name: str) -> TokenGrant:
+    standard = section.word("standard", '"erc20", "erc721" or "erc1155"', _STANDARD, default="erc20")
     address = section.read("address", 'an address in quotes, as in "0x…"', "", _address_of(section, "address"))
     decimals = section.whole("decimals", 0, DECIMALS_MAX)
     budget, each = (_amount(section, key, name, decimals, address) for key in ("budget", "per_approval"))
     if each.units > budget.units:
         section.wrong("per_approval", "it is more than the budget", f"at most the budget of {name}")
+    if standard != "erc20" and budget.units:
+        section.wrong("budget", f"{standard} has no amounts, so its approvals can only be taken back", f"'0 {name}'")
     return TokenGrant(
         name=name,
         address=address,
@@ -62,6 +66,7 @@ def _token(section: Section, name: str) -> TokenGrant:
         budget=budget,
         per_approval=each,
         spenders=_spenders(section),
+        standard=standard,
     )
 
 
