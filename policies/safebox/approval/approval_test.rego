@@ -94,78 +94,85 @@ test_without_a_grant_nothing_is_signed if {
 	}
 }
 
-test_each_field_is_needed_and_of_its_type if {
-	every row in _fields {
-		every document in array.concat(
-			fixtures.broken(row[0], row[1]),
-			[fixtures.set(row[0], row[1], {"another": "type"})],
-		) {
-			row[2] in _denied with input as document
+# Whether each field is needed, and of its type: its code is given without it.
+_needed(good, fields) if {
+	every row in fields {
+		every document in array.concat(fixtures.broken(good, row[0]), [fixtures.set(good, row[0], {"another": "type"})]) {
+			row[1] in _denied with input as document
 		}
 	}
 }
 
-_fields := [
-	[fixtures.approve, "/facts/token", "approval.token_not_listed"],
-	[fixtures.approve, "/facts/token/listed", "approval.token_not_listed"],
-	[fixtures.approve, "/facts/token/address", "approval.token_not_listed"],
-	[fixtures.approve, "/facts/token/decimals", "approval.token_not_listed"],
-	[fixtures.approve, "/facts/token/standard", "approval.token_not_listed"],
-	[fixtures.approve, "/action/args/standard", "approval.token_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings/0/token/standard", "approval.token_not_listed"],
-	[fixtures.approve, "/action/args/token", "approval.token_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings", "approval.token_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings/0/token/listed", "approval.token_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings/0/token/decimals", "approval.token_not_listed"],
-	[fixtures.approve, "/facts/spender", "approval.spender_not_listed"],
-	[fixtures.approve, "/facts/spender/listed", "approval.spender_not_listed"],
-	[fixtures.approve, "/facts/spender/self", "approval.spender_not_listed"],
-	[fixtures.approve, "/facts/spender/address", "approval.spender_not_listed"],
-	[fixtures.approve, "/action/args/spender", "approval.spender_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings", "approval.spender_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings/0/spender/listed", "approval.spender_not_listed"],
-	[fixtures.typed_data, "/facts/signature/takings/0/spender/self", "approval.spender_not_listed"],
-	[fixtures.approve, "/facts/spender/is_contract", "approval.spender_no_contract"],
-	[fixtures.typed_data, "/facts/signature/takings/0/spender/is_contract", "approval.spender_no_contract"],
-	[fixtures.approve, "/action/args/method", "approval.for_all"],
-	[fixtures.approve, "/action/args/amount", "approval.unlimited"],
-	[fixtures.approve, "/action/args/amount/units", "approval.unlimited"],
-	[fixtures.typed_data, "/facts/signature/takings/0/amount", "approval.unlimited"],
-	[fixtures.approve, "/action/args/amount", "approval.over_per_approval"],
-	[fixtures.approve, "/mandate/tokens/0/per_approval", "approval.over_per_approval"],
-	[fixtures.typed_data, "/facts/signature/totals", "approval.over_per_approval"],
-	[fixtures.typed_data, "/facts/signature/totals", "approval.over_budget"],
-	[fixtures.approve, "/facts/money/charges", "approval.over_budget"],
-	[fixtures.approve, "/facts/money/priced", "approval.over_budget"],
-	[fixtures.approve, "/facts/money/charges/1/remaining", "approval.over_budget"],
-	[fixtures.approve, "/mandate/wallet/chain_id", "approval.wrong_chain"],
-	[fixtures.approve, "/facts/wallet/chain_id", "approval.wrong_chain"],
-	[fixtures.typed_data, "/facts/signature/chain_id", "approval.wrong_chain"],
-	[fixtures.approve, "/facts/frozen", "approval.frozen"],
-	[fixtures.message, "/facts/frozen", "approval.frozen"],
-	[fixtures.typed_data, "/facts/signature", "approval.standard_not_allowed"],
-	[fixtures.typed_data, "/facts/signature/standard", "approval.standard_not_allowed"],
-	[fixtures.typed_data, "/facts/signature/contract", "approval.wrong_contract"],
-	[fixtures.typed_data, "/facts/signature/valid_s", "approval.valid_too_long"],
-	[fixtures.typed_data, "/facts/signature/signer_self", "approval.wrong_signer"],
-	[fixtures.sign_in, "/facts/signature/signer_self", "approval.wrong_signer"],
-	[fixtures.approve, "/facts/money/charges/0/asset", "approval.over_budget"],
-	[fixtures.approve, "/mandate/wallet/budget", "approval.over_budget"],
-	[fixtures.typed_data, "/action/args/digest", "approval.standard_not_allowed"],
-	[fixtures.typed_data, "/facts/signature/digest", "approval.standard_not_allowed"],
-	[fixtures.message, "/action/args/digest", "approval.message_not_text"],
-	[fixtures.message, "/facts/signature/digest", "approval.message_not_text"],
-	[fixtures.message, "/action/args/method", "approval.eth_sign"],
-	[fixtures.message, "/facts/signature", "approval.message_not_text"],
-	[fixtures.message, "/facts/signature/standard", "approval.message_not_text"],
-	[fixtures.message, "/action/args/text", "approval.message_not_text"],
-	[fixtures.message, "/action/args/size", "approval.message_not_text"],
-	[fixtures.message, "/facts/signature/message_listed", "approval.message_not_listed"],
-	[fixtures.sign_in, "/facts/signature/domain", "approval.sign_in_not_listed"],
-	[fixtures.sign_in, "/facts/signature/domain_listed", "approval.sign_in_not_listed"],
-	[fixtures.sign_in, "/facts/signature/chain_id", "approval.sign_in_not_listed"],
-	[fixtures.sign_in, "/mandate/wallet/chain_id", "approval.sign_in_not_listed"],
-]
+test_each_field_of_an_approval_is_needed_and_of_its_type if _needed(fixtures.approve, [
+	["/facts/token", "approval.token_not_listed"],
+	["/facts/token/listed", "approval.token_not_listed"],
+	["/facts/token/address", "approval.token_not_listed"],
+	["/facts/token/decimals", "approval.token_not_listed"],
+	["/facts/token/standard", "approval.token_not_listed"],
+	["/action/args/standard", "approval.token_not_listed"],
+	["/action/args/token", "approval.token_not_listed"],
+	["/facts/spender", "approval.spender_not_listed"],
+	["/facts/spender/listed", "approval.spender_not_listed"],
+	["/facts/spender/self", "approval.spender_not_listed"],
+	["/facts/spender/address", "approval.spender_not_listed"],
+	["/action/args/spender", "approval.spender_not_listed"],
+	["/facts/spender/is_contract", "approval.spender_no_contract"],
+	["/action/args/method", "approval.for_all"],
+	["/action/args/amount", "approval.unlimited"],
+	["/action/args/amount/units", "approval.unlimited"],
+	["/action/args/amount", "approval.over_per_approval"],
+	["/mandate/tokens/0/per_approval", "approval.over_per_approval"],
+	["/facts/money/charges", "approval.over_budget"],
+	["/facts/money/priced", "approval.over_budget"],
+	["/facts/money/charges/1/remaining", "approval.over_budget"],
+	["/mandate/wallet/chain_id", "approval.wrong_chain"],
+	["/facts/wallet/chain_id", "approval.wrong_chain"],
+	["/facts/frozen", "approval.frozen"],
+	["/facts/money/charges/0/asset", "approval.over_budget"],
+	["/mandate/wallet/budget", "approval.over_budget"],
+])
+
+test_each_field_of_typed_data_is_needed_and_of_its_type if _needed(fixtures.typed_data, [
+	["/facts/signature/takings/0/token/standard", "approval.token_not_listed"],
+	["/facts/signature/takings", "approval.token_not_listed"],
+	["/facts/signature/takings/0/token/listed", "approval.token_not_listed"],
+	["/facts/signature/takings/0/token/decimals", "approval.token_not_listed"],
+	["/facts/signature/takings", "approval.spender_not_listed"],
+	["/facts/signature/takings/0/spender/listed", "approval.spender_not_listed"],
+	["/facts/signature/takings/0/spender/self", "approval.spender_not_listed"],
+	["/facts/signature/takings/0/spender/is_contract", "approval.spender_no_contract"],
+	["/facts/signature/takings/0/amount", "approval.unlimited"],
+	["/facts/signature/totals", "approval.over_per_approval"],
+	["/facts/signature/totals", "approval.over_budget"],
+	["/facts/signature/chain_id", "approval.wrong_chain"],
+	["/facts/signature", "approval.standard_not_allowed"],
+	["/facts/signature/standard", "approval.standard_not_allowed"],
+	["/facts/signature/contract", "approval.wrong_contract"],
+	["/facts/signature/valid_s", "approval.valid_too_long"],
+	["/facts/signature/signer_self", "approval.wrong_signer"],
+	["/action/args/digest", "approval.standard_not_allowed"],
+	["/facts/signature/digest", "approval.standard_not_allowed"],
+])
+
+test_each_field_of_a_message_is_needed_and_of_its_type if _needed(fixtures.message, [
+	["/facts/frozen", "approval.frozen"],
+	["/action/args/digest", "approval.message_not_text"],
+	["/facts/signature/digest", "approval.message_not_text"],
+	["/action/args/method", "approval.eth_sign"],
+	["/facts/signature", "approval.message_not_text"],
+	["/facts/signature/standard", "approval.message_not_text"],
+	["/action/args/text", "approval.message_not_text"],
+	["/action/args/size", "approval.message_not_text"],
+	["/facts/signature/message_listed", "approval.message_not_listed"],
+])
+
+test_each_field_of_a_sign_in_is_needed_and_of_its_type if _needed(fixtures.sign_in, [
+	["/facts/signature/signer_self", "approval.wrong_signer"],
+	["/facts/signature/domain", "approval.sign_in_not_listed"],
+	["/facts/signature/domain_listed", "approval.sign_in_not_listed"],
+	["/facts/signature/chain_id", "approval.sign_in_not_listed"],
+	["/mandate/wallet/chain_id", "approval.sign_in_not_listed"],
+])
 
 test_a_lookalike_is_denied_and_so_is_not_knowing if {
 	every pair in [
