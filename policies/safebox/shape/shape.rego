@@ -149,11 +149,12 @@ _arguments("wallet.sign_typed_data", args) if {
 
 _arguments("wallet.sign_message", args) if {
 	is_object(args)
-	count(args) == 4
+	count(args) == 5
 	is_string(args.message)
 	is_string(args.method)
 	is_number(args.size)
 	_null_or_string(args.text)
+	is_string(args.digest)
 }
 
 _arguments("web.request", args) if {
