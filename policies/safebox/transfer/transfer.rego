@@ -232,16 +232,21 @@ hold contains {"code": "transfer.challenge_above", "message": "This payment wait
 # description: Who must approve or may object to a payment, and how long that waits, as the mandate says.
 hold_terms := {
 	"transfer.approve_above": {
-		"group": input.mandate.approvals.group,
-		"approvals": input.mandate.approvals.needed,
-		"expires_s": input.mandate.approvals.expires_s,
+		"group": _approvals("group"),
+		"approvals": _approvals("needed"),
+		"expires_s": _approvals("expires_s"),
 	},
 	"transfer.challenge_above": {
-		"group": input.mandate.approvals.group,
-		"challenge_s": input.mandate.approvals.window_s,
-		"expires_s": input.mandate.approvals.expires_s,
+		"group": _approvals("group"),
+		"challenge_s": _approvals("window_s"),
+		"expires_s": _approvals("expires_s"),
 	},
+} if {
+	is_object(input.mandate.approvals)
 }
+
+# Terms of which a part is missing are no terms, instead of the milder ones of a mandate that has none.
+_approvals(name) := object.get(input.mandate.approvals, name, null)
 
 _needs_no_approval if input.mandate.wallet.approve_above == null
 

@@ -397,9 +397,17 @@ test_the_mandate_says_who_is_asked_and_how_long if {
 		"transfer.approve_above": {"group": "owners", "approvals": 2, "expires_s": 3600},
 		"transfer.challenge_above": {"group": "owners", "challenge_s": 600, "expires_s": 3600},
 	} with input as fixtures.transfer
-	every path in ["/mandate/approvals", "/mandate/approvals/group", "/mandate/approvals/needed"] {
-		document := json.patch(fixtures.transfer, [{"op": "remove", "path": path}])
+	every document in fixtures.broken(fixtures.transfer, "/mandate/approvals") {
 		not data.safebox.transfer.hold_terms with input as document
+	}
+}
+
+test_terms_of_which_a_part_is_missing_are_not_replaced_by_milder_ones if {
+	parts := {"group": "group", "needed": "approvals", "expires_s": "expires_s"}
+	every name, term in parts {
+		document := json.patch(fixtures.transfer, [{"op": "remove", "path": sprintf("/mandate/approvals/%s", [name])}])
+		terms := data.safebox.transfer.hold_terms["transfer.approve_above"] with input as document
+		terms[term] == null
 	}
 }
 
