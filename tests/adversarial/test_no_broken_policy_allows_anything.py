@@ -131,11 +131,21 @@ async def test_it_is_refused_and_decides_nothing(name: str, tmp_path: Path) -> N
         await engine.stop()
 
 
-@pytest.mark.parametrize("rules", [10_000])
-def test_ten_thousand_rules_are_in_force_or_refused_with_a_word_why(rules: int, tmp_path: Path) -> None:
+def _many_rules(first: int, rules: int) -> str:
+    lines = [f'deny contains {NO} if input.action.args.subject == "{number}"' for number in range(first, first + rules)]
+    return "package safebox.site.email\n\n" + "\n\n".join(lines) + "\n"
+
+
+def test_a_file_with_more_lines_than_the_parser_reads_is_refused_with_a_word_why(tmp_path: Path) -> None:
     pack = cases.copy_pack(tmp_path)
-    lines = [f'deny contains {NO} if input.action.args.subject == "{number}"' for number in range(rules)]
-    _write(pack / "safebox/site/email/email.rego", "package safebox.site.email\n\n" + "\n\n".join(lines) + "\n")
+    _write(pack / "safebox/site/email/email.rego", _many_rules(0, 10_000))
+    assert "exceeds maximum allowed line count" in (check([pack]).problem or "")
+
+
+def test_ten_thousand_rules_are_in_force_or_refused_with_a_word_why(tmp_path: Path) -> None:
+    pack = cases.copy_pack(tmp_path)
+    for part in range(5):
+        _write(pack / f"safebox/site/email/part{part}.rego", _many_rules(part * 2_000, 2_000))
     problem = check([pack]).problem
     assert problem is None or "checking the policy ta" in problem or "took longer" in problem, problem
 
