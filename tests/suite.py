@@ -1,4 +1,4 @@
-"""What `make test` runs: provision, start an engine if none answers, check, then every test. Standard library only.
+"""What `make test` runs: provision, start an engine if none answers, check, then the other tests. Standard library only.
 
 The last lines printed are pytest's own. An engine that this started is stopped again; one that was there is left alone.
 """
@@ -24,6 +24,8 @@ START_SECONDS = 60
 """An engine answers within two seconds, or within some twenty on a machine that has never run one."""
 STOP_SECONDS = 30
 PYTHON = ROOT / ".venv/bin/python"
+BEYOND_CHECK = ("tests/adversarial", "tests/contracts", "tests/integration")
+"""What `make check` hasn't run already."""
 
 
 def _install() -> bool:
@@ -98,7 +100,8 @@ def main() -> int:
             say(f"missing: docker: {find('docker').wrong}")
             return 1
         checked = subprocess.run([PYTHON, "-m", "tests.check"], cwd=ROOT, env=with_bytecode(), check=False)
-        tested = subprocess.run([PYTHON, "-m", "pytest", "-q"], cwd=ROOT, env=with_bytecode(), check=False)
+        pytest = [PYTHON, "-m", "pytest", "-q", "--durations=12", *BEYOND_CHECK]
+        tested = subprocess.run(pytest, cwd=ROOT, env=with_bytecode(), check=False)
     if checked.returncode:
         say("the tests above ran, but a check before them failed")
     return checked.returncode or tested.returncode
