@@ -1,6 +1,7 @@
-"""What `make test` runs: provision, start an engine if none answers, check, then the other tests. Standard library only.
+"""What `make test` runs: provision, start an engine if none answers, check, then the other tests.
 
 The last lines printed are pytest's own. An engine that this started is stopped again; one that was there is left alone.
+Standard library only.
 """
 
 from __future__ import annotations
