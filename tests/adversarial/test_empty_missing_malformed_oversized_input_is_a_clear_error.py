@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from safebox.firewall.control.wire import ControlError
 from safebox.firewall.engines.pack import pack_folder
 from safebox.firewall.gateways.limits import ETHEREUM_BODY_MAX, INFERENCE_BODY_MAX, TOOLS_BODY_MAX
 from tests.live import Answered, Home, agent_folder, home_at, until
@@ -61,16 +62,22 @@ class Live:
         self.firewall = home.serve("--engine", "bwrap", *options)
         self.metrics = f"http://{urlsplit(str(home.status()['metrics'])).netloc}"
         self._open = ExitStack()
-        line = self._open.enter_context(home.client())
+        self._line = self._open.enter_context(home.client())
         self.listeners = [self._open.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
         self.tools, self.inference, self.ethereum = (
             f"http://127.0.0.1:{listener.getsockname()[1]}" for listener in self.listeners
         )
-        about = line.request("start", mandate=self.mandate, source="safebox.toml", folder=None, engine="none")
-        self.run = str(about["run"])
-        line.attach(self.run, self.listeners)
+        if self.at_once:
+            self.begin()
 
     mandate = MANDATE
+    at_once = True
+
+    def begin(self) -> None:
+        """Start the run and serve its listeners."""
+        about = self._line.request("start", mandate=self.mandate, source="safebox.toml", folder=None, engine="none")
+        self.run = str(about["run"])
+        self._line.attach(self.run, self.listeners)
 
     def close(self) -> None:
         self._open.close()
@@ -87,10 +94,10 @@ class Live:
         return len([event for event in self.home.events("decided") if event["caller"] == "agent"])
 
 
-class MailOnly(Live):
-    """The same without a wallet, which can't be funded where nothing is allowed."""
+class NoRunYet(Live):
+    """The same before its run is started."""
 
-    mandate = MANDATE[: MANDATE.index("[wallet]")] + MANDATE[MANDATE.index("[mail]") :]
+    at_once = False
 
 
 @contextmanager
@@ -177,17 +184,16 @@ def test_without_policy_a_firewall_is_not_ready_and_says_no_until_there_is_one(
     home: Home, tmp_path: Path, state: str
 ) -> None:
     folder = policies(tmp_path / "p", state)
-    with live(home, "--policies", str(folder), kind=MailOnly) as firewall:
+    with live(home, "--policies", str(folder), kind=NoRunYet) as firewall:
         ready = ask(f"{firewall.metrics}/readyz")
         assert ready.status == 503
         assert "no policy is in force" in ready.document["reasons"][0]
         assert ask(f"{firewall.metrics}/healthz").status == 200
         assert firewall.metric("safebox_policy_loaded") == 0
-        for _ in range(6):  # one more than the denials after which a run may only read
-            answer = firewall.mail()
-            assert (answer.status, answer.code) == (503, "firewall.policy_unavailable")
-        assert {event["answer"]["verdict"] for event in home.events("decided")} == {"deny"}
-        assert home.events("settled") == []
+        with pytest.raises(ControlError) as caught:
+            firewall.begin()
+        assert caught.value.code == "firewall.policy_unavailable"
+        assert home.events("run_started") == home.events("decided") == []
         shutil.rmtree(folder, ignore_errors=True)
         if state == "missing":  # what isn't a pack at the start is an overlay, whatever it becomes
             shutil.copytree(pack_folder(), folder)
@@ -197,6 +203,7 @@ def test_without_policy_a_firewall_is_not_ready_and_says_no_until_there_is_one(
         else:
             shutil.copytree(pack_folder(), folder)
         until(lambda: ask(f"{firewall.metrics}/readyz").status == 200, lambda: home.status()["policy"])
+        firewall.begin()
         assert firewall.mail().status == 200
     home.verified()
 
