@@ -2,9 +2,9 @@
 
 HEADINGS: dict[str, dict[str, str]] = {
     "Agents": {
-        "demo": "Watch agents meet the firewall, on stand-ins for the world",
+        "demo": "Watch agents meet the firewall, on stand-ins",
         "init": "Write a commented mandate to start from",
-        "mandate check": "Say what a mandate grants, or all that is wrong with it",
+        "mandate check": "Say what a mandate grants, or what is wrong with it",
         "run": "Run an agent in a sandbox, and show all it does",
         "ps": "List the runs",
         "logs": "Show what a run's agent printed",
@@ -22,7 +22,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "approvals keygen": "Make an approver's key",
     },
     "Policy": {
-        "policy check": "Find what is wrong with policies before they are in force",
+        "policy check": "Find what is wrong with policies before they act",
         "policy test": "Run the tests of policies",
         "policy eval": "Say what policies answer to one input",
         "policy explain": "Say why, and what would have to differ",
@@ -32,12 +32,12 @@ HEADINGS: dict[str, dict[str, str]] = {
         "policy bundle sign": "Sign such a file",
         "policy bundle verify": "Say what is in such a file and who signed it",
         "policy bundle activate": "Have a governed firewall judge by it from now on",
-        "policy learn": "Propose the narrowest mandate and policies for a recorded run",
+        "policy learn": "Propose what would have allowed a recorded run",
         "attack": "Try a catalogue of attacks on policies and a mandate",
     },
     "Record": {
         "audit tail": "Show what agents asked for and what was decided",
-        "audit checkpoint": "Print the newest signed checkpoint, to be kept elsewhere",
+        "audit checkpoint": "Print the newest signed checkpoint, to keep elsewhere",
         "audit export": "Print every event as JSON lines",
         "audit prove": "Prove that a record is in the signed ledger",
         "audit check-proof": "Check such a proof with the public key alone",

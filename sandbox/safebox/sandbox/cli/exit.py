@@ -15,7 +15,7 @@ EXIT_STATUSES = {
     4: "a request makes no sense",
     5: "the firewall can't answer, or says no",
     6: "no sandbox could be made",
-    CHECK_FAILED: "a check found something: doctor, policy check, test, replay, diff or learn, attack, audit verify",
+    CHECK_FAILED: "a check found something: policy …, attack, audit verify, doctor",
     INTERRUPTED: "interrupted with Ctrl-C",
     UNREAD: "nobody reads what it prints",
 }
