@@ -179,7 +179,7 @@ def test_a_link_in_the_agents_folder_leads_into_the_sandbox_not_the_host(bench: 
     ended, text = bench.run("sh", "-c", "cat absolute; cat relative", folder=folder)
     assert ended.code != 0
     assert "secret" not in text.replace("relative: No such file", "").replace("../secret", "")
-    assert text.startswith("sandbox") or "absolute" in text
+    assert "sandbox" in text or "absolute" in text
 
 
 def test_thirty_two_bit_system_calls_end_the_program(bench: Bench) -> None:
