@@ -101,7 +101,7 @@ def main() -> int:
             say(f"missing: docker: {find('docker').wrong}")
             return 1
         checked = subprocess.run([PYTHON, "-m", "tests.check"], cwd=ROOT, env=with_bytecode(), check=False)
-        pytest = [PYTHON, "-m", "pytest", "-q", "--durations=12", *BEYOND_CHECK]
+        pytest = [str(PYTHON), "-m", "pytest", "-q", "--durations=12", *BEYOND_CHECK]
         tested = subprocess.run(pytest, cwd=ROOT, env=with_bytecode(), check=False)
     if checked.returncode:
         say("the tests above ran, but a check before them failed")
