@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from safebox.firewall.core.record import PolicyActivated, PolicyRefused
+from safebox.firewall.durable import sync_folder
 from safebox.firewall.engines.archive import FILE_BYTES_MAX
 from safebox.firewall.engines.bundle import Bundle
 from safebox.firewall.engines.signed import REFUSED, SignedBundle, read_release
@@ -205,10 +206,6 @@ def _keep(path: Path, raw: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {error.strerror}", remedy="free space, or chmod") from error

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 from safebox.firewall.core.addresses import keccak256
+from safebox.firewall.durable import sync_folder
 from safebox.firewall.errors import ConfigError
 
 SCRYPT_N: Final = 2**18
@@ -159,8 +160,4 @@ def _write_new(path: Path, content: bytes) -> None:
         os.link(temporary, path)
     finally:
         temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from safebox.firewall.connectors.prices import ImagePrice
+from safebox.firewall.durable import sync_folder
 from safebox.firewall.errors import EffectError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -67,7 +68,7 @@ class LeaseBook:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            self._sync()
+            sync_folder(self._folder)
         except OSError as error:
             raise EffectError(f"the lease could not be written: {error.strerror}") from error
 
@@ -105,10 +106,3 @@ class LeaseBook:
         if _NAME.fullmatch(run) is None or _NAME.fullmatch(instance) is None:
             raise EffectError("not the name of a lease")
         return self._folder / f"{run}.{instance}.json"
-
-    def _sync(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -77,6 +77,10 @@ class Source(msgspec.Struct, frozen=True):
                     return self.module.text.encode()[span["start"] : span["end"]].decode()
         return ""
 
+    def reads_input(self, tree: Tree) -> bool:
+        """Whether a piece of this file refers to the input by itself, not by way of a rule."""
+        return any(reference.path and self.resolve(reference.path)[0] == "input" for reference in references(tree))
+
     def resolve(self, path: Path) -> Path:
         """Say a path as written in this file in full: imports and the file's own rules become `data` paths."""
         for imported in self.imports:

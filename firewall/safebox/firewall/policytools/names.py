@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from safebox.firewall.engines.bundle import TEST_SUFFIX
 from safebox.firewall.engines.syntax import Node, Rule, Source, Tree, nodes, references
 from safebox.firewall.policytools.fields import missing_field, shipped_schema
-from safebox.firewall.policytools.finding import Finding
+from safebox.firewall.policytools.finding import Finding, finding_in
 
 
 def check_names(source: Source) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def _check_variables(source: Source, rule: Rule, text: bytes) -> Iterator[Findin
     for name, line, _ in sorted(declared, key=lambda each: each[1]):
         if not name.startswith("_") and used[name] < 1:
             remedy = f"remove it, or write _ where something has to stand ({rule.name} doesn't depend on it)"
-            yield _finding(source, line, "policy.unused_variable", f"{name} is never used", remedy)
+            yield finding_in(source, line, "policy.unused_variable", f"{name} is never used", remedy)
             used[name] = 1  # once is enough
 
 
@@ -74,8 +74,4 @@ def _check_fields(source: Source, rule: Rule) -> Iterator[Finding]:
             part, like = missing
             message = f"{'.'.join(path)}: no input has {part!r}, so nothing that reads it can hold"
             remedy = f"did you mean {like!r}?" if like else "schemas/input.json says every field there is"
-            yield _finding(source, reference.line, "policy.unknown_field", message, remedy)
-
-
-def _finding(source: Source, line: int, code: str, message: str, remedy: str) -> Finding:
-    return Finding(source.module.origin or source.module.name, line, code, message, remedy)
+            yield finding_in(source, reference.line, "policy.unknown_field", message, remedy)

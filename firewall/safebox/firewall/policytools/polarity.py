@@ -22,7 +22,7 @@ from safebox.firewall.engines.syntax import (
     static_path,
 )
 from safebox.firewall.policytools.codes import JUDGING
-from safebox.firewall.policytools.finding import Finding
+from safebox.firewall.policytools.finding import Finding, finding_in
 
 _GUARDS: Final = frozenset({"is_string", "is_number", "is_boolean", "is_array", "is_object", "is_set"})
 """Functions that hold only where their argument is there."""
@@ -76,7 +76,7 @@ def _holds_without(source: Source, statement: Tree, guarded: set[Path]) -> Itera
 
 def _fails_without(source: Source, rule: Rule, statement: Tree) -> Iterator[Finding]:
     for operator, left, right, line in comparisons(statement):
-        if operator != "Eq" and any(_of_input(source, side) for side in (left, right)):
+        if operator != "Eq" and any(source.reads_input(side) for side in (left, right)):
             message = (
                 f"{rule.name} proves the bad case; where the field is absent it doesn't hold, and nothing is denied"
             )
@@ -93,9 +93,5 @@ def _is_guard(function: Tree) -> bool:
     return ".".join(static_path(function)) in _GUARDS
 
 
-def _of_input(source: Source, side: Tree) -> bool:
-    return any(reference.path and source.resolve(reference.path)[0] == "input" for reference in references(side))
-
-
 def _finding(source: Source, line: int, message: str, remedy: str) -> Finding:
-    return Finding(source.module.origin or source.module.name, line, "policy.unsafe_helper", message, remedy)
+    return finding_in(source, line, "policy.unsafe_helper", message, remedy)

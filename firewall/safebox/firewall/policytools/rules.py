@@ -21,7 +21,7 @@ from safebox.firewall.engines.syntax import (
     text_of,
 )
 from safebox.firewall.policytools.codes import JUDGING
-from safebox.firewall.policytools.finding import Finding
+from safebox.firewall.policytools.finding import Finding, finding_in
 from safebox.firewall.policytools.metadata import Metadata, read_metadata
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
@@ -56,7 +56,7 @@ def check_untested(policies: Sequence[Source], everything: Bundle) -> Iterator[F
             code = text_of(field_of(rule.value, "code")) if rule.name in JUDGING else None
             if code is not None and f'"{code}"' not in tests:
                 remedy = f"write cases beside it that name {code}: allowed, denied, and with each field missing"
-                yield _finding(source, rule.line, "policy.untested", f"no test names {code}", remedy)
+                yield finding_in(source, rule.line, "policy.untested", f"no test names {code}", remedy)
 
 
 def _check_package(source: Source) -> Iterator[Finding]:
@@ -69,11 +69,11 @@ def _check_package(source: Source) -> Iterator[Finding]:
     if source.package != expected or (folder and stem != folder[-1]):
         message = f"package {'.'.join(source.package[1:])} is in {name}"
         remedy = "path and package are the same: safebox/a/a.rego is package safebox.a, its test safebox.a_test"
-        yield _finding(source, source.package_line, "policy.path", message, remedy)
+        yield finding_in(source, source.package_line, "policy.path", message, remedy)
     kind = source.package[3] if len(source.package) > len(_SITE) else None
     if source.package[:3] == _SITE and not test and kind not in _KINDS:
         remedy = f"file it under one of {', '.join(sorted(_KINDS))}, and put new tools into the tools table"
-        yield _finding(source, source.package_line, "policy.site_kind", f"nothing asks for {kind} rules", remedy)
+        yield finding_in(source, source.package_line, "policy.site_kind", f"nothing asks for {kind} rules", remedy)
 
 
 def _check_imports(source: Source) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def _check_imports(source: Source) -> Iterator[Finding]:
     with_targets = {path[0] for rule in source.rules for path in _replaced(rule.tree)}
     for imported in source.imports:
         if imported.path[0] != "rego" and imported.name not in used | with_targets:
-            yield _finding(
+            yield finding_in(
                 source, imported.line, "policy.unused_import", f"{imported.name} is not used", "remove the import"
             )
 
@@ -90,14 +90,14 @@ def _check_comments(source: Source, comments: dict[int, Metadata]) -> Iterator[F
     lines = {source.package_line, *(rule.line for rule in source.rules)}
     for line, comment in comments.items():
         for odd in comment.odd_lines:
-            yield _finding(source, odd, "policy.metadata", "not a plain `key: value`", "keep METADATA to plain lines")
+            yield finding_in(source, odd, "policy.metadata", "not a plain `key: value`", "keep METADATA to plain lines")
         if line not in lines:
-            yield _finding(source, comment.line, "policy.metadata", "stands above nothing", "put it above its rule")
+            yield finding_in(source, comment.line, "policy.metadata", "stands above nothing", "put it above its rule")
     for line, name in sorted(_to_describe(source).items()):
         described = comments.get(line)
         if described is None or not described.get("title") or not described.get("description"):
             remedy = "say title and description in a METADATA comment above it"
-            yield _finding(source, line, "policy.metadata", f"{name} has no METADATA", remedy)
+            yield finding_in(source, line, "policy.metadata", f"{name} has no METADATA", remedy)
 
 
 def _to_describe(source: Source) -> dict[int, str]:
@@ -113,22 +113,22 @@ def _to_describe(source: Source) -> dict[int, str]:
 def _check_default(source: Source, rule: Rule) -> Iterator[Finding]:
     if rule.kind == "default" and (_is_true(rule.value) or text_of(field_of(rule.value, "verdict")) == "allow"):
         remedy = "default to a deny; what is allowed is said by a rule"
-        yield _finding(source, rule.line, "policy.default_allow", f"{rule.name} is a yes without a rule", remedy)
+        yield finding_in(source, rule.line, "policy.default_allow", f"{rule.name} is a yes without a rule", remedy)
 
 
 def _check_judging(source: Source, rule: Rule, comment: Metadata | None) -> Iterator[Finding]:
     code, message = text_of(field_of(rule.value, "code")), text_of(field_of(rule.value, "message"))
     if code is None or message is None:
         remedy = f'write {rule.name} contains {{"code": "domain.reason", "message": "…"}} if …'
-        yield _finding(source, rule.line, "policy.reason", "code and message are not literal texts", remedy)
+        yield finding_in(source, rule.line, "policy.reason", "code and message are not literal texts", remedy)
         return
     domain = source.package[2] if len(source.package) > 2 else ""  # noqa: PLR2004
     if _CODE.fullmatch(code) is None or code.split(".")[0] != domain:
         remedy = f"name it {domain}.snake_reason, after its package"
-        yield _finding(source, rule.line, "policy.code", f"{code} is no code of {domain}", remedy)
+        yield finding_in(source, rule.line, "policy.code", f"{code} is no code of {domain}", remedy)
     if any(character.isdigit() for character in message):
         remedy = "agents are not told thresholds; say what, not how much"
-        yield _finding(source, rule.line, "policy.message", "the message tells a number", remedy)
+        yield finding_in(source, rule.line, "policy.message", "the message tells a number", remedy)
     if comment is not None:
         yield from _check_custom(source, rule, comment, code)
     yield from _check_raw_deny(source, rule)
@@ -138,13 +138,15 @@ def _check_custom(source: Source, rule: Rule, comment: Metadata, code: str) -> I
     missing = [key for key in CUSTOM if not comment.get(f"custom.{key}")]
     if missing:
         message = f"METADATA lacks custom {', '.join(missing)}"
-        yield _finding(source, rule.line, "policy.metadata", message, "say what it is against and what to do about it")
+        yield finding_in(
+            source, rule.line, "policy.metadata", message, "say what it is against and what to do about it"
+        )
     elif comment.get("custom.code") != code:
         message = f"METADATA says {comment.get('custom.code')}, the rule says {code}"
-        yield _finding(source, rule.line, "policy.code", message, "make the two the same")
+        yield finding_in(source, rule.line, "policy.code", message, "make the two the same")
     elif comment.get("custom.severity") not in SEVERITIES:
         message = f"severity is none of {', '.join(SEVERITIES)}"
-        yield _finding(source, rule.line, "policy.metadata", message, "choose one")
+        yield finding_in(source, rule.line, "policy.metadata", message, "choose one")
 
 
 def _check_raw_deny(source: Source, rule: Rule) -> Iterator[Finding]:
@@ -152,17 +154,17 @@ def _check_raw_deny(source: Source, rule: Rule) -> Iterator[Finding]:
         if kind != "Expr":
             continue
         for operator, left, right, line in comparisons(statement):
-            if operator != "Eq" and any(_from_input(source, side) for side in (left, right)):
+            if operator != "Eq" and any(source.reads_input(side) for side in (left, right)):
                 message = f"{rule.name} compares the input itself; where the field is absent it does not apply"
                 good = _good_case(source, operator, left, right)
                 remedy = f"prove the good case and negate it: `{rule.name} … if not _good` with `_good if {{ {good} }}`"
-                yield _finding(source, line, "policy.unsafe_deny", message, remedy)
+                yield finding_in(source, line, "policy.unsafe_deny", message, remedy)
 
 
 def _good_case(source: Source, operator: str, left: Tree, right: Tree) -> str:
     """The opposite of a comparison, holding only where what is compared is there and is a number."""
     sides = [source.text_at(left), source.text_at(right)]
-    shown = [f"is_number({side})" for side, tree in zip(sides, (left, right), strict=True) if _from_input(source, tree)]
+    shown = [f"is_number({side})" for side, tree in zip(sides, (left, right), strict=True) if source.reads_input(tree)]
     guards = shown if operator in _ORDER else []
     return "; ".join([*guards, f"{sides[0]} {_OPPOSITE[operator]} {sides[1]}"])
 
@@ -177,7 +179,7 @@ def _check_orders(source: Source, rule: Rule) -> Iterator[Finding]:
                 if operator in _ORDER and not computed and path not in shown:
                     message = f"{'.'.join(path)} may be null or text, and Rego orders null below every number"
                     remedy = f"first write is_number({'.'.join(path)})"
-                    yield _finding(source, line, "policy.unguarded_order", message, remedy)
+                    yield finding_in(source, line, "policy.unguarded_order", message, remedy)
 
 
 def _call_arguments(tree: Tree) -> Iterator[tuple[str, ...]]:
@@ -192,13 +194,5 @@ def _replaced(tree: Tree) -> Iterator[tuple[str, ...]]:
             yield static_path(node["refr"]) or ("",)
 
 
-def _from_input(source: Source, side: Tree) -> bool:
-    return any(reference.path and source.resolve(reference.path)[0] == "input" for reference in references(side))
-
-
 def _is_true(value: Tree) -> bool:
     return any(node["Bool"]["value"] is True for node in nodes(value) if "Bool" in node)
-
-
-def _finding(source: Source, line: int, code: str, message: str, remedy: str) -> Finding:
-    return Finding(source.module.origin or source.module.name, line, code, message, remedy)

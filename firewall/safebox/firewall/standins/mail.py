@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from safebox.firewall.durable import sync_folder
 from safebox.firewall.standins.lifeline import Lifeline, announce, banner
 
 HOSTNAME = "safebox-mail-standin"
@@ -49,11 +50,7 @@ class Maildir:
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(final)
-        descriptor = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(final.parent)
         return name
 
 

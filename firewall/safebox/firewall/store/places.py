@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from safebox.firewall.core.checkpoint import split
+from safebox.firewall.durable import sync_folder
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.settings import without_password
 
@@ -111,7 +112,7 @@ class FilePlace:
             finally:
                 os.close(handle)
             if self._left is None:
-                _flush_folder(self._path.parent)
+                sync_folder(self._path.parent)
             self._left = status.st_ino, status.st_size
         except OSError as error:
             raise PlaceUnavailable(f"{self.name} can't be written: {error.strerror}") from error
@@ -200,11 +201,3 @@ async def _bounded(stream: aiohttp.StreamReader) -> bytes:
         if len(content) > NOTES_BYTES_MAX:
             raise ValueError("too long")
     return bytes(content)
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
