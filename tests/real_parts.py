@@ -134,6 +134,17 @@ def _node() -> Part:
     return _program("node", "pyright, and programs in another language", places, ("--version",))
 
 
+def _solc() -> Part:
+    """The compiler is a program for node; starting it takes a second, so its version is what its package says."""
+    purpose, folder = "compiles the contracts that tests put on a chain", BUILD / "npm/node_modules/solc"
+    if not (folder / "solc.js").exists():
+        return Part("solc", purpose, wrong="not installed")
+    if not find("node").usable:
+        return Part("solc", purpose, wrong=f"there is no node to run it: {find('node').wrong}")
+    version = json.loads((folder / "package.json").read_bytes())["version"]
+    return Part("solc", purpose, at=str(folder / "solc.js"), version=version)
+
+
 def _opa_cases() -> Part:
     """What every implementation of Rego is tested with, as it lies in the source of OPA's own Go module."""
     root = os.environ.get("GOMODCACHE") or str(Path(os.environ.get("GOPATH") or Path.home() / "go") / "pkg/mod")
@@ -159,6 +170,7 @@ _FINDERS: dict[str, Callable[[], Part]] = {
     "amtool": _simple("amtool", "checks of alert routing", "amtool"),
     "anvil": _anvil,
     "node": _node,
+    "solc": _solc,
 }
 NAMES = tuple(_FINDERS)
 

@@ -16,8 +16,8 @@ _LISTENING = re.compile(r"Listening on 127\.0\.0\.1:([0-9]+)")
 
 
 @contextlib.asynccontextmanager
-async def anvil() -> AsyncGenerator[str]:
-    """A real anvil node with the stand-in's chain id."""
+async def anvil(*options: str) -> AsyncGenerator[str]:
+    """A real anvil node with the stand-in's chain id; with `--no-mining` it mines when it is told to."""
     command = [
         real_parts.require("anvil"),
         "--port",
@@ -28,6 +28,7 @@ async def anvil() -> AsyncGenerator[str]:
         str(CHAIN_ID),
         "--accounts",
         "1",
+        *options,
     ]
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE)
     assert process.stdout is not None
