@@ -1,4 +1,8 @@
-"""For every test: a state folder of its own run, a table of the real parts, and nothing left behind."""
+"""For every test: a state folder of its own run, a table of the real parts, and nothing left behind.
+
+A run may be split over several processes (`-n 2`, pytest-xdist). Each looks after what it started itself and tells the
+one that reports; the hooks below run in all of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -32,14 +36,16 @@ ENGINES = ("safebox.firewall.engines", "safebox.firewall.policytools", "tests.un
 _started = pytest.StashKey[float]()
 _home = pytest.StashKey[str]()
 _left = pytest.StashKey[list[str]]()
+_LEFT, _USED = "left", "used"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Mark this session's processes, and keep the person's own state folder out of reach of every test."""
+    """Mark this process's children, and keep the person's own state folder out of reach of every test."""
     os.environ[leftovers.MARK] = secrets.token_hex(8)
     # Short, because a Unix socket's path holds at most 107 bytes.
     os.environ["SAFEBOX_HOME"] = config.stash[_home] = tempfile.mkdtemp(prefix="safebox-")
     config.stash[_started] = time.time()
+    config.stash[_left] = []
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # A shell without job control starts what runs in the background like this, and every child would inherit it:
         # tests that press Ctrl-C need it to mean something, whoever started them.
@@ -49,13 +55,35 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail the run when a process of it is still there, and in CI, where nothing else runs, a container as well."""
-    since, until = session.config.stash[_started], time.monotonic() + GRACE_SECONDS
-    while (left := leftovers.processes() + leftovers.containers(since)) and time.monotonic() < until:
-        time.sleep(0.1)
-    session.config.stash[_left] = left
-    shutil.rmtree(session.config.stash[_home], ignore_errors=True)
-    if any(line.startswith("process") or real_parts.in_ci() for line in left):
+    config = session.config
+    report: dict[str, Any] | None = getattr(config, "workeroutput", None)  # of one process of several
+    # Only who reports looks at containers: what another process's test has just killed on purpose looks left behind.
+    since = config.stash[_started] if report is None else None
+    left = config.stash[_left]
+    left += _left_behind(since)
+    shutil.rmtree(config.stash[_home], ignore_errors=True)
+    if report is not None:
+        report[_LEFT], report[_USED] = left, real_parts.used_by()
+    elif any(line.startswith("process") or real_parts.in_ci() for line in left):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one process of several reports at its end."""
+    report: dict[str, Any] = getattr(node, "workeroutput", {})
+    node.config.stash[_left].extend(report.get(_LEFT, ()))
+    real_parts.note_used(report.get(_USED, {}))
+
+
+def _left_behind(since: float | None) -> list[str]:
+    """What is there still after a while: this process's children, and containers made after `since`."""
+    until = time.monotonic() + GRACE_SECONDS
+    while True:
+        left = leftovers.processes() + ([] if since is None else leftovers.containers(since))
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.1)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

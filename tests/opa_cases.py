@@ -158,7 +158,7 @@ def _interpreted(case: Case, modules: list[Module]) -> str:
 
 
 def _compiled(case: Case, modules: list[Module]) -> str:
-    texts = [(module.name, guarded(module).text) for module in modules]
+    texts = [(module.name, guarded(parse_module(module)).text) for module in modules]
     try:
         program = compile_program(case.data, texts, [case.rule])
     except RuntimeError as error:

@@ -19,7 +19,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -234,6 +234,17 @@ def table() -> list[str]:
         version = part.version.partition("+")[0] or "-"
         lines.append(f"{part.name:<14}{version:<12}{users if part.usable else 'MISSING: ' + part.wrong}")
     return lines
+
+
+def used_by() -> dict[str, list[str]]:
+    """The test files that asked for each part, in this process."""
+    return {name: sorted(files) for name, files in _used_by.items()}
+
+
+def note_used(users: Mapping[str, Iterable[str]]) -> None:
+    """Add what another process of this run used."""
+    for name, files in users.items():
+        _used_by.setdefault(name, set()).update(files)
 
 
 def was_asked() -> bool:

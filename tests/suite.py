@@ -27,6 +27,9 @@ STOP_SECONDS = 30
 PYTHON = ROOT / ".venv/bin/python"
 BEYOND_CHECK = ("tests/adversarial", "tests/contracts", "tests/integration")
 """What `make check` hasn't run already."""
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+"""Most tests wait for another process, so two at a time take half as long. A file's tests share what is slow to set up,
+so they stay together; more at once would only make each other late."""
 
 
 def _install() -> bool:
@@ -101,7 +104,7 @@ def main() -> int:
             say(f"missing: docker: {find('docker').wrong}")
             return 1
         checked = subprocess.run([PYTHON, "-m", "tests.check"], cwd=ROOT, env=with_bytecode(), check=False)
-        pytest = [str(PYTHON), "-m", "pytest", "-q", "--durations=12", *BEYOND_CHECK]
+        pytest = [str(PYTHON), "-m", "pytest", "-q", "--durations=12", *SIDE_BY_SIDE, *BEYOND_CHECK]
         tested = subprocess.run(pytest, cwd=ROOT, env=with_bytecode(), check=False)
     if checked.returncode:
         say("the tests above ran, but a check before them failed")

@@ -14,6 +14,7 @@ from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.engines.bundle import Bundle, Module, seal
 from safebox.firewall.engines.reload import ReloadingEngine
 from safebox.firewall.engines.signed import SignedBundle, make_release, read_release
+from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import ConfigError, LedgerUnavailable, PolicyUnavailable
 from safebox.firewall.governed import Governed
 from safebox.firewall.ledger import Ledger
@@ -63,7 +64,7 @@ class Rig:
 
 @pytest.fixture
 def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rig:
-    monkeypatch.setattr("safebox.firewall.engines.reload.validate", _fine)  # the child is not the matter here
+    monkeypatch.setattr("safebox.firewall.engines.reload.check_bundle", _fine)  # the child is not the matter here
     return Rig(tmp_path)
 
 
@@ -100,7 +101,7 @@ async def test_an_activation_that_is_not_recorded_is_not_in_force(rig: Rig) -> N
 
 
 async def test_a_bundle_whose_check_fails_is_refused_and_recorded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("safebox.firewall.engines.reload.validate", _calls_out)
+    monkeypatch.setattr("safebox.firewall.engines.reload.check_bundle", _calls_out)
     with pytest.raises(PolicyUnavailable, match="calls out"):
         await rig.activate(rig.release(1))
     assert [type(event) for event in rig.events()] == [PolicyRefused]
@@ -175,12 +176,13 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
-def _fine(_: Bundle) -> None:
-    """What `validate` says of a bundle that may come into force."""
+def _fine(bundle: Bundle) -> Checked:
+    """What `check_bundle` says of a bundle that may come into force."""
+    return Checked(bundle, None)
 
 
-def _calls_out(_: Bundle) -> str:
-    return "it calls out"
+def _calls_out(bundle: Bundle) -> Checked:
+    return Checked(bundle, "it calls out")
 
 
 SPOILT: dict[str, tuple[Callable[[Rig, Path], object], str]] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
-from safebox.firewall.engines.validate import examine
+from safebox.firewall.engines.embedded import EmbeddedEngine, restore_program
+from safebox.firewall.engines.validate import check_bundle, examine
+from safebox.firewall.errors import PolicyUnavailable
 from tests.unit.policy import cases
 
 REASON = '{"code": "site.no", "message": "No."}'
@@ -57,3 +59,20 @@ def test_what_would_not_work_is_refused(text: str, why: str) -> None:
 )
 def test_a_pack_that_says_anything_but_no_to_nothing_is_refused(text: str) -> None:
     assert examine(cases.alone(text))
+
+
+def test_what_the_child_compiled_judges_as_what_is_compiled_here() -> None:
+    pack = load_bundle([pack_folder()])
+    program = check_bundle(pack).program
+    assert program is not None
+    ours, childs = EmbeddedEngine(pack), EmbeddedEngine(pack, program=restore_program(program))
+    for document in map(cases.encode, cases.good().values()):
+        assert childs.answer(document) == ours.answer(document)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -1])
+def test_a_program_that_was_cut_off_is_refused(cut: int) -> None:
+    program = check_bundle(load_bundle([pack_folder()])).program
+    assert program is not None
+    with pytest.raises(PolicyUnavailable, match="can't be read"):
+        restore_program(program[:cut])

@@ -7,10 +7,9 @@ part of an answer or an error.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from safebox.firewall.connectors import chat as wire
@@ -19,7 +18,11 @@ from safebox.firewall.connectors.prices import ModelPrice, inference_charges
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Chat
 from safebox.firewall.errors import CallerError, ConfigError, EffectError
+from safebox.firewall.loading import load
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
+
+if TYPE_CHECKING:
+    import aiohttp
 
 CONNECT_SECONDS, SILENCE_SECONDS, TOTAL_SECONDS = 10, 120, 900
 """A slow model may think for two minutes before its first word; no answer takes more than a quarter of an hour."""
@@ -78,6 +81,9 @@ class InferenceConnector:
         headers = {"Content-Type": "application/json"} | self._authorization()
         body = wire.encode(chat, stream=stream)
         url = f"{self._url}/chat/completions"
+        await load("aiohttp")
+        import aiohttp
+
         run.last_look(action)
         try:
             async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
@@ -98,6 +104,9 @@ class InferenceConnector:
 
     async def healthy(self) -> bool:
         """Whether the provider answers."""
+        await load("aiohttp")
+        import aiohttp
+
         try:
             async with self._open().get(
                 f"{self._url}/models", headers=self._authorization(), allow_redirects=False
@@ -114,6 +123,8 @@ class InferenceConnector:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
+            import aiohttp
+
             timeout = aiohttp.ClientTimeout(
                 total=TOTAL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
             )

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.loading import load
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TIMEOUT_SECONDS: Final = 10
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -76,7 +79,7 @@ class Node:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ConfigError("the chain's address is no http or https URL", remedy="write http://host:port")
         self._url = url
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         self._numbers = itertools.count(1)
 
@@ -115,6 +118,9 @@ class Node:
         Raises:
             NodeUnavailable: No answer in time, a redirect, an HTTP error without JSON, or an answer that is too long.
         """
+        await load("aiohttp")
+        import aiohttp
+
         session = self._open()
         headers = {"Content-Type": "application/json"}
         try:
@@ -134,7 +140,10 @@ class Node:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, auto_decompress=False)
+            import aiohttp
+
+            timeout = aiohttp.ClientTimeout(total=self._timeout)
+            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
         return self._session
 
 

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 from safebox.firewall.core.decision import Answer, parse_answer
 from safebox.firewall.engines.bundle import Bundle
-from safebox.firewall.engines.machine import Machine, Program, compile_program, new_machine
+from safebox.firewall.engines.machine import Machine, Program, compile_program, new_machine, read_program
 from safebox.firewall.errors import PolicyUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from safebox.firewall.engines.syntax import Source
     from safebox.firewall.ports import EngineHealth
 
 ENTRYPOINT: Final = "data.safebox.main.decision"
@@ -37,16 +40,19 @@ class EmbeddedEngine:
     Args:
         bundle: judges.
         deadline: the context of each evaluation; ends the process if that doesn't come back.
+        program: the bundle as it was compiled before (`compile_bundle`).
 
     Raises:
         PolicyUnavailable: if the bundle can't be compiled.
     """
 
-    def __init__(self, bundle: Bundle, deadline: AbstractContextManager[None] | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, deadline: AbstractContextManager[None] | None = None, *, program: Program | None = None
+    ) -> None:
         self._bundle = bundle
         self._deadline = deadline or nullcontext()
         self._thread = threading.get_ident()
-        self._program = _compile(bundle)
+        self._program = program or compile_bundle(bundle)
         self._machine = self._fresh_machine()
 
     @property
@@ -103,10 +109,21 @@ class EmbeddedEngine:
         return machine
 
 
-def _compile(bundle: Bundle) -> Program:
-    from safebox.firewall.engines.guards import guarded  # which needs this module's
+def compile_bundle(bundle: Bundle, sources: Iterable[Source] | None = None) -> Program:
+    """Compile a bundle for the machine.
 
-    modules = [(module.name, guarded(module).text) for module in bundle.modules]
+    Args:
+        bundle: is compiled.
+        sources: its modules, if they are parsed already.
+
+    Raises:
+        PolicyUnavailable: if that can't be done.
+    """
+    from safebox.firewall.engines.guards import guarded  # which need this module
+    from safebox.firewall.engines.syntax import parse_module
+
+    parsed = map(parse_module, bundle.modules) if sources is None else sources
+    modules = [(source.module.name, guarded(source).text) for source in parsed]
     try:
         return compile_program(bundle.data, modules, [ENTRYPOINT])
     except RuntimeError as error:
@@ -118,6 +135,18 @@ def _compile(bundle: Bundle) -> Program:
         if type(panic).__module__ != PANICS:
             raise
         raise PolicyUnavailable(f"the policy compiler panicked: {first_line(panic)}", kind="panic") from panic
+
+
+def restore_program(raw: bytes) -> Program:
+    """What `compile_bundle` made, dumped by `machine.dump_program` in another process; for this thread alone.
+
+    Raises:
+        PolicyUnavailable: if it is anything else.
+    """
+    try:
+        return read_program(raw)
+    except RuntimeError as error:
+        raise PolicyUnavailable(f"the compiled policy can't be read: {first_line(error)}", kind="broken") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, cast
 
 from safebox.firewall.engines.bundle import Module
-from safebox.firewall.engines.syntax import Node, Rule, Tree, nodes, parse_module
+from safebox.firewall.engines.syntax import Node, Rule, Source, Tree, nodes
 
 _COMPREHENSIONS: Final = ("ArrayCompr", "SetCompr", "ObjectCompr")
 _REFERENCES: Final = frozenset({"Var", "RefDot", "RefBrack", "Call", "BoolExpr", "ArithExpr", "BinExpr", "Membership"})
@@ -26,13 +26,9 @@ class _Insertion(NamedTuple):
     text: str
 
 
-def guarded(module: Module) -> Module:
-    """The module with guards, for the machine alone.
-
-    Raises:
-        PolicySyntaxError: if it isn't Rego.
-    """
-    source = parse_module(module)
+def guarded(source: Source) -> Module:
+    """A module with guards, for the machine alone."""
+    module = source.module
     raw = module.text.encode()
     found = sorted({each for rule in source.rules for each in _rule(rule, raw)}, reverse=True)
     for insertion in found:

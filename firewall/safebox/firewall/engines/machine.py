@@ -79,6 +79,25 @@ def compile_program(data: str, modules: list[tuple[str, str]], entry_points: lis
     return program
 
 
+def dump_program(program: Program) -> bytes:
+    """A compiled policy as bytes, for `read_program`."""
+    raw: bytes = cast(Any, program).serialize_binary()
+    return raw
+
+
+def read_program(raw: bytes) -> Program:
+    """The program that `dump_program` said.
+
+    Raises:
+        RuntimeError: if it is anything else, or of another version of the machine.
+    """
+    program: Program
+    program, partly = _REGORUS.Program.deserialize_binary(raw)
+    if partly:
+        raise RuntimeError("another version of the machine made this program")
+    return program
+
+
 def new_machine() -> Machine:
     """An empty virtual machine of this thread."""
     machine: Machine = _REGORUS.Rvm()

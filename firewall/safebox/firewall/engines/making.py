@@ -6,15 +6,19 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from safebox.firewall.engines.bundle import Bundle
-from safebox.firewall.engines.embedded import EmbeddedEngine
+from safebox.firewall.engines.embedded import EmbeddedEngine, restore_program
 from safebox.firewall.ports import Engine
 
 
 class Place(Protocol):
     """Makes engines of bundles that passed `validate`, one after the other; only the last one made is asked."""
 
-    async def make(self, bundle: Bundle) -> Engine:
+    async def make(self, bundle: Bundle, program: bytes | None = None) -> Engine:
         """Make an engine.
+
+        Args:
+            bundle: judges.
+            program: it as it was compiled before.
 
         Raises:
             PolicyUnavailable: if this bundle can't be used here; the engine made before still can.
@@ -36,9 +40,9 @@ class InProcess:
     def __init__(self, deadline: AbstractContextManager[None] | None = None) -> None:
         self._deadline = deadline
 
-    async def make(self, bundle: Bundle) -> EmbeddedEngine:
-        """Compile a bundle. See `Place`."""
-        return EmbeddedEngine(bundle, self._deadline)
+    async def make(self, bundle: Bundle, program: bytes | None = None) -> EmbeddedEngine:
+        """Take the program, or compile the bundle. See `Place`."""
+        return EmbeddedEngine(bundle, self._deadline, program=None if program is None else restore_program(program))
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -66,8 +66,8 @@ class OpaPlace:
         self._turn = asyncio.Lock()
         self._keeper: asyncio.Task[None] | None = None
 
-    async def make(self, bundle: Bundle) -> OpaEngine:
-        """Load a bundle, check it there, and keep it loaded from now on.
+    async def make(self, bundle: Bundle, program: bytes | None = None) -> OpaEngine:
+        """Load a bundle, check it there, and keep it loaded from now on; the server has no use for a program.
 
         A server that can't be reached is loaded as soon as it can; until then its engine is not ready.
 

@@ -24,7 +24,7 @@ from safebox.firewall.engines.bundle import Bundle, load_bundle, policy_files
 from safebox.firewall.engines.making import InProcess, Place
 from safebox.firewall.engines.passage import Passage
 from safebox.firewall.engines.relax import RELAX_NAME
-from safebox.firewall.engines.validate import Checked, validate
+from safebox.firewall.engines.validate import Checked, check_bundle
 from safebox.firewall.errors import PolicyUnavailable, SafeboxError
 from safebox.firewall.ports import Engine, EngineHealth
 
@@ -76,7 +76,7 @@ class ReloadingEngine:
         self._passage = Passage()
         self._observe = observe
         self._engine: Engine | None = None
-        self._good: Bundle | None = None
+        self._good: Checked | None = None
         self._failing: str | None = "policy has not been loaded yet"
         self._seen: Print | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -110,16 +110,17 @@ class ReloadingEngine:
             PolicyUnavailable: if it is no good.
             SafeboxError: what `record` raises. Then, too, what was in force stays so.
         """
-        if problem := await asyncio.to_thread(validate, bundle):
-            raise PolicyUnavailable(problem, kind="refused")
+        found = await asyncio.to_thread(check_bundle, bundle)
+        if found.problem is not None:
+            raise PolicyUnavailable(found.problem, kind="refused")
         async with self._passage.closed():
-            engine = await self._place.make(bundle)
+            engine = await self._place.make(bundle, found.program)
             try:
                 await record()
             except SafeboxError:
                 await self._take_back()
                 raise
-            self._engine, self._good, self._relaxed = engine, bundle, bundle.relaxed
+            self._engine, self._good, self._relaxed = engine, found, bundle.relaxed
         self._settle("activated")
 
     async def stop(self) -> None:
@@ -172,36 +173,37 @@ class ReloadingEngine:
         else:
             if (bundle.digest, bundle.relaxed) == (self.bundle, self._relaxed):
                 self._settle("unchanged")
-            elif problem := await asyncio.to_thread(self._problem, bundle):
-                self._refuse(problem)
             else:
-                await self._activate(bundle)
+                await self._activate(await asyncio.to_thread(self._check, bundle))
         self._seen = before
 
-    def _problem(self, bundle: Bundle) -> str | None:
+    def _check(self, bundle: Bundle) -> Checked:
         """What keeps a bundle from coming into force, as it was found out before or is found out now."""
         checked, self._checked = self._checked, None
         if checked is not None:
             with contextlib.suppress(PolicyUnavailable, OSError):
                 found = checked()
                 if found.bundle == bundle:
-                    return found.problem
-        return validate(bundle)
+                    return found
+        return check_bundle(bundle)
 
-    async def _activate(self, bundle: Bundle) -> None:
+    async def _activate(self, found: Checked) -> None:
+        if found.problem is not None:
+            self._refuse(found.problem)
+            return
         try:
             async with self._passage.closed():
-                self._engine, self._good = await self._place.make(bundle), bundle
+                self._engine, self._good = await self._place.make(found.bundle, found.program), found
         except PolicyUnavailable as error:
             self._refuse(error.cause)
         else:
-            self._relaxed = bundle.relaxed
+            self._relaxed = found.bundle.relaxed
             self._settle("activated")
 
     async def _take_back(self) -> None:
         """Have the last good bundle judge again, after another one was made that is not to."""
         if self._good is not None:
-            self._engine = await self._place.make(self._good)
+            self._engine = await self._place.make(self._good.bundle, self._good.program)
 
     def _settle(self, result: Literal["activated", "unchanged"]) -> None:
         self._failing = None

@@ -6,7 +6,6 @@ The parser is the embedded engine's own, so what is checked is what will run. Pa
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -67,6 +66,8 @@ class Source(msgspec.Struct, frozen=True):
     package_line: int
     imports: tuple[Import, ...]
     rules: tuple[Rule, ...]
+    names: frozenset[str]
+    """What the file's own rules are called, up to the first dot."""
 
     def text_at(self, tree: Tree) -> str:
         """What is written where an expression is; empty if the tree doesn't say."""
@@ -86,7 +87,7 @@ class Source(msgspec.Struct, frozen=True):
         for imported in self.imports:
             if path[0] == imported.name:
                 return imported.path + path[1:]
-        if any(rule.name.split(".")[0] == path[0] for rule in self.rules):
+        if path[0] in self.names:
             return self.package + path
         return path
 
@@ -113,14 +114,16 @@ def parse_module(module: Module) -> Source:
         cause = first_line(error).rpartition("error: ")[2]
         line = int(place[1]) if place else 1
         raise PolicySyntaxError(f"{module.name}:{line}: {cause}", line=line) from error
-    (tree,) = json.loads(engine.get_ast_as_json())
+    (tree,) = msgspec.json.decode(engine.get_ast_as_json())
     syntax = tree["ast"]
+    rules = tuple(_read_rule(item) for item in syntax["rules"])
     return Source(
         module=module,
         package=("data", *_static(syntax["package"]["refr"])),
         package_line=syntax["package"]["span"]["line"],
         imports=tuple(_read_import(item, module.text.encode()) for item in syntax["imports"]),
-        rules=tuple(_read_rule(item) for item in syntax["rules"]),
+        rules=rules,
+        names=frozenset(rule.name.partition(".")[0] for rule in rules),
     )
 
 
@@ -145,11 +148,15 @@ def comparisons(tree: Tree) -> Iterator[tuple[str, Tree, Tree, int]]:
 
 def nodes(tree: Tree) -> Iterator[Node]:
     """Every node of a tree, outer ones first."""
-    for node in _parts(tree):
+    waiting = _parts(tree)[::-1]
+    while waiting:
+        node = waiting.pop()
         yield node
+        inner: list[Node] = []
         for key, item in node.items():
-            if key not in _LEAVES:
-                yield from nodes(item)
+            if key not in _LEAVES and isinstance(item, dict | list | tuple):
+                inner += _parts(item)
+        waiting += inner[::-1]
 
 
 def static_path(tree: Tree) -> Path:

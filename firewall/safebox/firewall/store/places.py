@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from safebox.firewall.core.checkpoint import split
 from safebox.firewall.durable import sync_folder
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.settings import without_password
+
+if TYPE_CHECKING:
+    import aiohttp
 
 ANSWER_SECONDS: Final = 10
 """In all for one request: decisions don't wait for it, but the start of a firewall does."""
@@ -164,6 +165,8 @@ class HttpPlace:
             raise PlaceUnavailable(f"{self.name} says it kept a checkpoint, and doesn't have it")
 
     def _ask(self, method: str, body: str | None) -> tuple[int, str]:
+        import aiohttp  # large, and few have such a place
+
         try:
             return asyncio.run(self._asked(method, body))
         except TimeoutError as error:
@@ -173,6 +176,8 @@ class HttpPlace:
             raise PlaceUnavailable(f"{self.name} can't be reached: {kind}") from error
 
     async def _asked(self, method: str, body: str | None) -> tuple[int, str]:
+        import aiohttp
+
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         headers = {"Content-Type": "text/plain; charset=utf-8"} if body is not None else {}
         async with (
