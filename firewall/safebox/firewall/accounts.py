@@ -86,6 +86,15 @@ def signer_of(raw: bytes) -> str:
     return _address(PublicKey.from_signature_and_message(signature, _digest(unsigned), hasher=None))
 
 
+def signer_of_digest(digest: bytes, signature: bytes) -> str:
+    """The checksummed address whose key made a signature: r, s and parity, in 65 bytes.
+
+    Raises:
+        ValueError: if no key can have made it.
+    """
+    return _address(PublicKey.from_signature_and_message(signature, digest, hasher=None))
+
+
 def load_encoder() -> None:
     """Load what signing needs besides keys: it takes a while, and a firewall that starts need not wait for it."""
     _encode([])
