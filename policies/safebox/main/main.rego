@@ -240,62 +240,70 @@ _allowed if {
 	count(_allows) > 0
 }
 
-# The kinds each domain judges. A kind that stands nowhere here gets no yes from anybody.
-_kinds := {
-	"email": {"email", "email_read"},
-	"transfer": {"transfer", "wallet_read", "funding"},
-	"compute": {"compute", "compute_read", "compute_stop"},
-	"inference": {"inference"},
-	"launch": {"launch"},
-	"approval": {"token_approval", "signature"},
-	"web": {"web"},
-	"mcp": {"mcp"},
-	"lineage": {"spawn"},
+# The domain that judges each kind. A kind that stands nowhere here gets no yes from anybody.
+_domains := {
+	"email": "email",
+	"email_read": "email",
+	"transfer": "transfer",
+	"wallet_read": "transfer",
+	"funding": "transfer",
+	"compute": "compute",
+	"compute_read": "compute",
+	"compute_stop": "compute",
+	"inference": "inference",
+	"launch": "launch",
+	"token_approval": "approval",
+	"signature": "approval",
+	"web": "web",
+	"mcp": "mcp",
+	"spawn": "lineage",
 }
 
-# Whole paths, no imports of packages, and the kind first: the embedded engine then evaluates only what is concerned.
+_domain := _domains[input.action.kind]
+
+# Whole paths, no imports of packages, and the domain first: the embedded engine then evaluates only what is concerned.
 _allows contains name if {
-	input.action.kind in _kinds.email
+	_domain == "email"
 	some name in data.safebox.email.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.transfer
+	_domain == "transfer"
 	some name in data.safebox.transfer.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.compute
+	_domain == "compute"
 	some name in data.safebox.compute.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.inference
+	_domain == "inference"
 	some name in data.safebox.inference.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.launch
+	_domain == "launch"
 	some name in data.safebox.launch.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.approval
+	_domain == "approval"
 	some name in data.safebox.approval.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.web
+	_domain == "web"
 	some name in data.safebox.web.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.mcp
+	_domain == "mcp"
 	some name in data.safebox.mcp.allow
 }
 
 _allows contains name if {
-	input.action.kind in _kinds.lineage
+	_domain == "lineage"
 	some name in data.safebox.lineage.allow
 }
 
@@ -304,47 +312,47 @@ _allows contains name if some name in data.safebox.site[input.action.kind].allow
 _objections contains reason if some reason in deny
 
 _objections contains reason if {
-	input.action.kind in _kinds.email
+	_domain == "email"
 	some reason in data.safebox.email.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.transfer
+	_domain == "transfer"
 	some reason in data.safebox.transfer.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.compute
+	_domain == "compute"
 	some reason in data.safebox.compute.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.inference
+	_domain == "inference"
 	some reason in data.safebox.inference.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.launch
+	_domain == "launch"
 	some reason in data.safebox.launch.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.approval
+	_domain == "approval"
 	some reason in data.safebox.approval.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.web
+	_domain == "web"
 	some reason in data.safebox.web.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.mcp
+	_domain == "mcp"
 	some reason in data.safebox.mcp.deny
 }
 
 _objections contains reason if {
-	input.action.kind in _kinds.lineage
+	_domain == "lineage"
 	some reason in data.safebox.lineage.deny
 }
 
@@ -363,7 +371,7 @@ _objections contains reason if some reason in data.safebox.hours.deny
 _objections contains reason if some reason in data.safebox.freeze.deny
 
 _requests contains reason if {
-	input.action.kind in _kinds.transfer
+	_domain == "transfer"
 	some reason in data.safebox.transfer.hold
 }
 
