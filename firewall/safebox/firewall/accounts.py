@@ -1,6 +1,6 @@
 """Accounts that sign EIP-1559 transactions, with no more loaded than that takes.
 
-libsecp256k1 (coincurve) signs and recovers, rlp encodes. eth-account does the same and loads the curves of the
+libsecp256k1 (coincurve) signs and recovers. eth-account does the same and loads the curves of the
 consensus layer with it, which took half of a firewall's start; `tests/unit/connectors/test_accounts.py` holds every
 byte made here against what it makes.
 """
@@ -8,11 +8,12 @@ byte made here against what it makes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from coincurve import PrivateKey, PublicKey
 
 from safebox.firewall.core.addresses import ADDRESS_BYTES, checksummed, keccak256
+from safebox.firewall.core.rlp import read_rlp, write_rlp
 
 TYPE: Final = 2
 """EIP-1559."""
@@ -53,7 +54,7 @@ class LocalAccount:
         unsigned = _encodable(fields)
         signature = self._key.sign_recoverable(_digest(unsigned), hasher=None)  # pyright: ignore[reportUnknownMemberType]
         r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
-        raw = bytes([TYPE]) + _encode([*unsigned, *map(_integer, (parity, r, s))])
+        raw = bytes([TYPE]) + write_rlp((*unsigned, *map(_integer, (parity, r, s))))
         return SignedTransaction(raw, keccak256(raw))
 
 
@@ -64,7 +65,7 @@ def decode_transaction(raw: bytes) -> dict[str, Any]:
         ValueError: if they are no such transaction in its one encoding.
     """
     parts = _parts(raw)
-    fields: dict[str, Any] = {"type": TYPE, "accessList": tuple(cast("Sequence[Any]", parts[len(_FIELDS)]))}
+    fields: dict[str, Any] = {"type": TYPE, "accessList": parts[len(_FIELDS)]}
     for name, part in zip(_FIELDS, parts, strict=False):
         if name == "data":
             fields[name] = part
@@ -95,27 +96,6 @@ def signer_of_digest(digest: bytes, signature: bytes) -> str:
     return _address(PublicKey.from_signature_and_message(signature, digest, hasher=None))
 
 
-def load_encoder() -> None:
-    """Load what signing needs besides keys: it takes a while, and a firewall that starts need not wait for it."""
-    _encode([])
-
-
-def _encode(parts: Sequence[Any]) -> bytes:
-    import rlp  # type: ignore[import-untyped]
-
-    return bytes(cast(Any, rlp).encode(parts))
-
-
-def _decode(encoded: bytes) -> list[Any]:
-    import rlp  # pyright: ignore[reportMissingTypeStubs]
-    from rlp.exceptions import RLPException  # type: ignore[import-untyped]
-
-    try:
-        return list(cast(Any, rlp).decode(encoded))
-    except RLPException as error:
-        raise ValueError("the transaction is not RLP") from error
-
-
 def _encodable(fields: dict[str, Any]) -> list[Any]:
     to, data = fields["to"], fields["data"]
     numbers = [fields[name] for name in _FIELDS if name not in ("to", "data")]
@@ -125,7 +105,7 @@ def _encodable(fields: dict[str, Any]) -> list[Any]:
     if len(target) != ADDRESS_BYTES or type(data) is not bytes:
         raise ValueError("the transaction has no payee, or its data are no bytes")
     known = {"to": target, "data": data}
-    return [known[name] if name in known else _integer(fields[name]) for name in _FIELDS] + [[]]
+    return [known[name] if name in known else _integer(fields[name]) for name in _FIELDS] + [()]
 
 
 def _integer(number: int) -> bytes:
@@ -134,18 +114,26 @@ def _integer(number: int) -> bytes:
 
 
 def _digest(unsigned: Sequence[Any]) -> bytes:
-    return keccak256(bytes([TYPE]) + _encode(unsigned))
+    return keccak256(bytes([TYPE]) + write_rlp(tuple(unsigned)))
 
 
-def _parts(raw: bytes) -> list[Any]:
-    parts = _decode(raw[1:]) if raw[:1] == bytes([TYPE]) else []
-    lists = [isinstance(part, list) for part in parts]
+def _parts(raw: bytes) -> tuple[Any, ...]:
+    parts = _decode(raw[1:]) if raw[:1] == bytes([TYPE]) else ()
+    lists = [isinstance(part, tuple) for part in parts]
     numbers = [part for index, part in enumerate(parts) if not lists[index] and _is_number(index)]
     if len(parts) != _SIGNED or lists != [index == len(_FIELDS) for index in range(_SIGNED)]:
         raise ValueError("the bytes are no EIP-1559 transaction")
     if any(len(part) > _WORD or part[:1] == b"\0" for part in numbers):
         raise ValueError("the transaction has a number in more than one way")
     return parts
+
+
+def _decode(encoded: bytes) -> tuple[Any, ...]:
+    try:
+        item = read_rlp(encoded)
+    except ValueError as error:
+        raise ValueError(f"the transaction is not RLP: {error}") from error
+    return item if isinstance(item, tuple) else ()
 
 
 def _is_number(index: int) -> bool:

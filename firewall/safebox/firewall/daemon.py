@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from safebox.firewall.accounts import load_encoder
 from safebox.firewall.approvals import Approvals
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
@@ -174,7 +173,6 @@ class Firewall:
         wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
         self._duties.begin(self._watch(), wallets, far, self._orphans(), self.approvals.follow())
         self._heart.begin(self._beat())
-        asyncio.get_running_loop().run_in_executor(None, load_encoder)
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
         keystore = Keystore(await key)
