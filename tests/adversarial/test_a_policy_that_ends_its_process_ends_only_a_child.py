@@ -84,7 +84,9 @@ ENDLESS = """
 def test_a_policy_that_computes_for_ever_is_given_up_in_time(asked: str) -> None:
     rule = f'deny contains {{"code": "site.x", "message": "x"}} if {{\n\t{asked}\n{ENDLESS}}}'
     problem = validate(cases.with_site(rule))
-    assert problem == f"checking the policy takes more than {module.CPU_SECONDS_MAX} s of computing"
+    computing = f"checking the policy takes more than {module.CPU_SECONDS_MAX} s of computing"
+    waiting = f"checking the policy took longer than {module.SECONDS_MAX} s"  # on a machine that is busy otherwise
+    assert problem in (computing, waiting)
 
 
 def test_a_policy_that_asks_for_all_memory_is_given_up() -> None:
