@@ -9,8 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -23,7 +21,9 @@ from typing import Any, Literal
 import pytest
 
 from safebox.firewall.control.client import ControlClient
+from safebox.firewall.control.wire import ControlError
 from safebox.firewall.keystore import Keystore
+from tests.integration.chain_nodes import funded
 from tests.live import Answered, Chain, Home, Started, home_at, pairs, until
 from tests.live import http as ask
 from tests.real_parts import require
@@ -31,7 +31,6 @@ from tests.real_parts import require
 PAYEE = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
 CENT = 10**16
 BUDGET = 150 * CENT
-TREASURY = 10**21
 CHAIN_ID = 31337
 SEND = "eth_sendRawTransaction"
 MANDATE = f"""
@@ -136,25 +135,6 @@ def wire_to(node: str) -> Generator[tuple[Wire, str]]:
             thread.join()
 
 
-@contextmanager
-def standin(folder: Path, owner: str) -> Generator[str]:
-    """A chain that mines at once, in a process of the test's own."""
-    command = [sys.executable, "-m", "safebox.firewall.standins.chain", "--state", str(folder)]
-    with subprocess.Popen(
-        [*command, "--fund", f"{owner}={TREASURY}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            yield json.loads(process.stdout.readline())["url"]
-        finally:
-            process.stdin.close()
-            process.wait()
-
-
 class Rig:
     """One run under firewalls that are killed, with listeners that outlive them."""
 
@@ -169,12 +149,14 @@ class Rig:
         self.address = ""
         self.firewall: Started | None = None
         self.line: ControlClient | None = None
+        self.options: tuple[str, ...] = ()
 
     def boot(self) -> None:
         """Start a firewall, and the run at the first time; hand it the listeners."""
         self.firewall = self.home.serve(
             *("--engine", "bwrap", "--chain-url", self.url, "--chain-id", str(CHAIN_ID)),
             *("--smtp-url", "smtp://127.0.0.1:9", "--model-url", "http://127.0.0.1:9/v1"),
+            *self.options,
         )
         self.line = self.home.client()
         if not self.run:
@@ -229,13 +211,13 @@ class Rig:
 
 
 @pytest.fixture
-def rig(short_path: Path) -> Iterator[Rig]:
+def rig(request: pytest.FixtureRequest, short_path: Path) -> Iterator[Rig]:
     require("bwrap")
     with home_at(short_path / "h") as home:
         keys = Keystore.open(home.path / "keystore", home.path / "passphrase")
         owner = keys.owner_address
         with (
-            standin(short_path / "chain", owner) as url,
+            funded(getattr(request, "param", "standin"), short_path / "chain", owner) as url,
             wire_to(url) as (wire, wire_url),
         ):
             rig = Rig(home, Chain(url), wire, wire_url)
@@ -275,7 +257,48 @@ def check(rig: Rig) -> None:
     assert len(keys) == len(set(keys))
 
 
-def test_killed_between_decision_and_broadcast_it_never_pays_and_says_so(rig: Rig) -> None:
+WAITS = ("--stuck", "wait")
+"""The owner wants nothing sent a second time."""
+
+
+@pytest.mark.parametrize("rig", ["standin", "anvil"], indirect=True)
+def test_killed_between_signature_and_broadcast_it_sends_the_very_payment_that_was_decided(rig: Rig) -> None:
+    rig.wire.arm("before")
+    client = rig.pay_aside("lost")
+    assert rig.wire.holds.wait(30)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    assert rig.chain.balance(PAYEE) == 0
+    rig.boot()
+    assert [(each["status"], each["recovered"]) for each in rig.settled("lost")] == [("done", True)]
+    assert rig.chain.balance(PAYEE) == CENT
+    with suppress(urllib.error.HTTPError):
+        rig.wire.deliver()  # what the first firewall wrote arrives after all, and is the same payment
+    assert rig.pay("lost").status == 200
+    assert rig.chain.balance(PAYEE) == CENT
+    assert rig.pay("next").status == 200
+    check(rig)
+
+
+def test_killed_between_signature_and_broadcast_a_killed_run_has_nothing_sent(rig: Rig) -> None:
+    rig.wire.arm("before")
+    client = rig.pay_aside("lost")
+    assert rig.wire.holds.wait(30)
+    assert rig.line is not None
+    rig.line.request("kill", run=rig.run, by="owner", tree=False)
+    rig.crash()
+    rig.wire.disarm()
+    client.join()
+    with suppress(ControlError):
+        rig.boot()
+    until(lambda: rig.chain.balance(rig.address) < CENT, lambda: rig.chain.balance(rig.address))
+    assert rig.chain.balance(PAYEE) == 0
+    until(lambda: rig.status_of("lost") == "failed", lambda: rig.settled("lost"))
+
+
+def test_killed_between_signature_and_broadcast_it_never_pays_where_nothing_may_be_sent_twice(rig: Rig) -> None:
+    rig.options = WAITS
     rig.wire.arm("before")
     client = rig.pay_aside("lost")
     assert rig.wire.holds.wait(30)
@@ -312,6 +335,7 @@ def test_killed_between_broadcast_and_settlement_it_finds_the_payment_and_pays_n
 
 
 def test_a_payment_that_reaches_the_chain_after_the_restart_is_found_and_counted_once(rig: Rig) -> None:
+    rig.options = WAITS
     rig.wire.arm("before")
     client = rig.pay_aside("late")
     assert rig.wire.holds.wait(30)
@@ -329,6 +353,7 @@ def test_a_payment_that_reaches_the_chain_after_the_restart_is_found_and_counted
 
 
 def test_two_payments_of_one_nonce_are_never_both_made(rig: Rig) -> None:
+    rig.options = WAITS
     rig.wire.arm("before")
     client = rig.pay_aside("first")
     assert rig.wire.holds.wait(30)

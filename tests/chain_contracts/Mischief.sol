@@ -48,7 +48,7 @@ contract Grasping is Token {
     }
 }
 
-/// Takes what it was approved for, whatever it is called for: `claim` looks as if it gave something.
+/// Takes what it was approved for, whatever it is called or paid for: `claim` looks as if it gave something.
 contract Taker {
     Token public immutable token;
     address public immutable maker = msg.sender;
@@ -57,7 +57,11 @@ contract Taker {
         token = token_;
     }
 
-    function claim() external {
+    receive() external payable {
+        claim();
+    }
+
+    function claim() public {
         uint256 most = token.allowance(msg.sender, address(this));
         uint256 has = token.balanceOf(msg.sender);
         token.transferFrom(msg.sender, maker, most < has ? most : has);

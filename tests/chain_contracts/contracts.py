@@ -90,7 +90,9 @@ async def send(node: ChainNode, key: bytes, to: str, data: str = "0x", value: in
     raise AssertionError(f"{transaction} was not mined")
 
 
-async def signed(node: ChainNode, key: bytes, to: str, data: str = "0x", value: int = 0) -> str:
+async def signed(
+    node: ChainNode, key: bytes, to: str, data: str = "0x", value: int = 0, *, gas: int | None = None
+) -> str:
     """A transaction of an account that is not safebox's, in bytes, not sent."""
     account = Account.from_key(key)
     fields: dict[str, Any] = {
@@ -99,7 +101,7 @@ async def signed(node: ChainNode, key: bytes, to: str, data: str = "0x", value: 
         "to": to,
         "data": data,
         "value": value,
-        "gas": GAS if data != "0x" else 100_000,
+        "gas": gas or (GAS if data != "0x" else 100_000),
         "maxFeePerGas": 20 * GWEI,
         "maxPriorityFeePerGas": GWEI,
     }

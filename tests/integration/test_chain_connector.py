@@ -12,10 +12,12 @@ from aiohttp import ClientSession, web
 
 from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.connectors.jsonrpc import Node
+from safebox.firewall.core.action import Action
 from safebox.firewall.core.money import Amount, encode_amount
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import RunView
+from safebox.firewall.runs import RunNotLive
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY, anvil, standin
 from tests.unit.connectors.actions import PAYEE, action, mandate, run_it, units, view
 
@@ -97,12 +99,24 @@ async def test_a_plan_can_not_be_paid_twice_and_is_found_again_by_its_hash(bench
     assert found == outcome
 
 
-async def test_a_payment_that_was_never_sent_is_unknown_until_its_nonce_is_used(bench: Bench) -> None:
+async def test_a_payment_that_was_never_sent_is_sent_by_whoever_looks_for_it(bench: Bench) -> None:
     quote = await bench.chain.quote(_pay(), bench.run)
-    before = await bench.chain.reconcile(_pay(), bench.run, quote.plan)
+    found = await bench.chain.reconcile(_pay(), bench.run, quote.plan)
+    assert found.status == "done"
+    assert await bench.balance(PAYEE) == ETHER // 10
+    assert await bench.chain.reconcile(_pay(), bench.run, quote.plan) == found
+
+
+async def test_a_payment_of_a_run_that_was_stopped_stays_unknown_until_its_nonce_is_used(bench: Bench) -> None:
+    def stopped(_: Action) -> None:
+        raise RunNotLive("the run is killed")
+
+    quote = await bench.chain.quote(_pay(), bench.run)
+    run = msgspec.structs.replace(bench.run, last_look=stopped)
+    before = await bench.chain.reconcile(_pay(), run, quote.plan)
     assert (before.status, before.charges) == ("unknown", ())
     await run_it(bench.chain, _pay("0.2 ETH"), bench.run)
-    after = await bench.chain.reconcile(_pay(), bench.run, quote.plan)
+    after = await bench.chain.reconcile(_pay(), run, quote.plan)
     assert (after.status, after.charges) == ("failed", ())
     assert await bench.balance(PAYEE) == ETHER // 5
 

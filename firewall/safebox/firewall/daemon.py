@@ -160,9 +160,9 @@ class Firewall:
         self.stalls.take_up(home)
         with contextlib.suppress(LedgerUnavailable):  # tried again; what stalled is refused all the same
             await self.stalls.settle()
-        await recover(self.ledger, self._world.connectors, self.clock)
+        await recover(self.ledger, self._world.connectors, self.clock, self.runs)
         await inspector.looked()
-        self._doubts = Doubts(self.ledger, self._world.connectors, self.clock)
+        self._doubts = Doubts(self.ledger, self._world.connectors, self.clock, self.runs)
         self.observer = ObserveServer(self.metrics, self.readiness)
         host, port = await self.observer.start(self._settings.metrics_host, self._settings.metrics_port)
         self.metrics_url = f"http://{host}:{port}/metrics"
@@ -359,6 +359,8 @@ class Firewall:
         while True:
             with contextlib.suppress(FirewallError):
                 await self.treasury.check()
+            with contextlib.suppress(FirewallError):
+                self.metrics.vanished(len(await self._world.chain.vanished()))
             await asyncio.sleep(WATCH_SECONDS)
 
     def _count_runs(self) -> None:

@@ -167,6 +167,9 @@ class Metrics:
             self._runs.labels(state)
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
         self._sweeps = self._counter("safebox_wallet_sweeps", "Wallets swept to the owner.")
+        self._vanished = self._counter(
+            "safebox_chain_vanished", "Payments that were final and are on the chain no more."
+        )
         self._chain_reads = Counts(
             self._counter("safebox_chain_reads", "Chain reads passed on for agents.", "method"),
             Bounded((), VALUES_MAX),
@@ -308,6 +311,10 @@ class Metrics:
     def swept(self) -> None:
         """One wallet was swept to the owner."""
         self._sweeps.inc()
+
+    def vanished(self, n: int) -> None:
+        """So many payments that were final are there no more."""
+        self._vanished.inc(n)
 
     def chain_read(self, method: str) -> None:
         """One read passed on to the chain; `method` is from the gateway's table, never as the agent wrote it."""

@@ -1,7 +1,7 @@
 """Every action that was allowed and whose outcome isn't known is asked about in the world, and the ledger told.
 
 Once for all of them after a crash, and then again and again for those that stay unknown: a payment that nobody has seen
-may still be mined.
+may still be mined. A connector may see to it that it is, as long as the run may act.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.document import settled_event
@@ -20,11 +23,14 @@ from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import SafeboxError
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.ports import Clock, Connector, RunView
+from safebox.firewall.runs import RunNotLive, Runs
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 """Until what is unknown is asked about again; doubled each time."""
 LONGEST_PAUSE_SECONDS: Final = 60.0
 """A mail or an inference stays unknown for ever; asking about it may cost next to nothing."""
+
+SWEEP: Final = "wallet.sweep"
 
 
 def action_of(decided: Decided) -> Action:
@@ -58,13 +64,21 @@ def view_of(started: RunStarted) -> RunView:
     )
 
 
-async def recover(ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock) -> list[Settled]:
+async def recover(
+    ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock, runs: Runs | None = None
+) -> list[Settled]:
     """Settle what a crash left open, oldest first; what can't be found out stays reserved as unknown.
 
+    Args:
+        ledger: says what is open, and is told.
+        connectors: are asked.
+        clock: dates the answers.
+        runs: says which runs may still act; without it none may.
+
     Raises:
-        LedgerUnavailable: if an outcome can't be recorded; nothing was done in the world.
+        LedgerUnavailable: if an outcome can't be recorded.
     """
-    found = [await _asked(decided, ledger, connectors, clock) for decided in ledger.unsettled()]
+    found = [await _asked(decided, ledger, connectors, clock, runs) for decided in ledger.unsettled()]
     return [settled for settled in found if settled is not None]
 
 
@@ -75,12 +89,16 @@ class Doubts:
         ledger: says what is unknown, and is told.
         connectors: are asked.
         clock: dates the answers.
+        runs: says which runs may still act; without it none may.
     """
 
-    def __init__(self, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock) -> None:
+    def __init__(
+        self, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock, runs: Runs | None = None
+    ) -> None:
         self._ledger = ledger
         self._connectors = connectors
         self._clock = clock
+        self._runs = runs
         self._next: dict[str, tuple[float, float]] = {}
 
     async def ask(self) -> list[Settled]:
@@ -93,7 +111,7 @@ class Doubts:
         names = {decided.action_id for decided in unknown}
         self._next = {name: when for name, when in self._next.items() if name in names}
         found = [
-            await _asked(decided, self._ledger, self._connectors, self._clock)
+            await _asked(decided, self._ledger, self._connectors, self._clock, self._runs)
             for decided in unknown
             if self._due(decided.action_id)
         ]
@@ -112,12 +130,15 @@ class Doubts:
         return True
 
 
-async def _asked(decided: Decided, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock) -> Settled | None:
+async def _asked(
+    decided: Decided, ledger: Ledger, connectors: Mapping[str, Connector], clock: Clock, runs: Runs | None
+) -> Settled | None:
     """Ask about one action and record the answer; what is unknown still is not recorded a second time."""
     book = ledger.book(decided.run)
     connector = connectors[TOOLS[decided.tool].connector]
+    view = msgspec.structs.replace(view_of(book.started), last_look=partial(_may_act, runs))
     try:
-        outcome = await connector.reconcile(action_of(decided), view_of(book.started), decided.plan)
+        outcome = await connector.reconcile(action_of(decided), view, decided.plan)
     except SafeboxError as error:
         outcome = Outcome(status="unknown", detail=error.cause)
     if outcome.status == "unknown" and decided.action_id in book.unknown:
@@ -125,3 +146,15 @@ async def _asked(decided: Decided, ledger: Ledger, connectors: Mapping[str, Conn
     settled = settled_event(decided, outcome, at_ns=clock.now_ns(), recovered=True)
     await ledger.settle(settled)
     return settled
+
+
+def _may_act(runs: Runs | None, action: Action) -> None:
+    """The last look at what is done again: a run that has ended or was stopped does nothing more.
+
+    The owner's money comes home whatever became of the run.
+    """
+    if action.tool == SWEEP:
+        return
+    if runs is None:
+        raise RunNotLive("nobody knows the run here")
+    runs.find(action.run).view.last_look(action)

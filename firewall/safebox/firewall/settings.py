@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from safebox.firewall.core.price import ImagePrice, ModelPrice
@@ -15,6 +15,12 @@ OWNER_FUNDS_WEI: Final = 1_000 * 10**18
 """What the stand-in chain gives the owner's treasury at its first start."""
 STAND_IN_CHAIN_ID: Final = 31337
 """The stand-in chain's, and what development nodes commonly use: no network of value has it."""
+CONFIRMATIONS: Final = 12
+"""What exchanges long waited for on the main network; a deeper reorganisation has not been seen there since 2016."""
+Stuck = Literal["wait", "resend", "replace", "cancel"]
+STUCK: Final[Stuck] = "resend"
+STUCK_SECONDS: Final = 180
+"""Fifteen blocks of the main network."""
 POOL_NAME: Final = "pool.sock"
 
 
@@ -36,6 +42,9 @@ class Settings(NamedTuple):
     can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
     `policies` are the layers in force, the base first; with `governance`, the file that names who may sign policy,
     there are none: then only an activated bundle judges.
+    `confirmations` is how many blocks must hold a payment until it is final; None: one on a development chain, where
+    a block is final at once, and `CONFIRMATIONS` elsewhere. `stuck` says what is done with payments that aren't mined
+    after `stuck_seconds` (`connectors.care.Care`).
     `opa` is the address of an OPA server on this machine that evaluates policy; None: this process does.
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
@@ -57,6 +66,15 @@ class Settings(NamedTuple):
     checkpoint_to: tuple[str, ...] = ()
     governance: Path | None = None
     opa: str | None = None
+    confirmations: int | None = None
+    stuck: Stuck = STUCK
+    stuck_seconds: int = STUCK_SECONDS
+
+    def confirmations_on(self, chain_id: int) -> int:
+        """How many blocks must hold a payment on this chain until it is final."""
+        if self.confirmations is not None:
+            return self.confirmations
+        return 1 if chain_id == STAND_IN_CHAIN_ID else CONFIRMATIONS
 
     @property
     def ledger(self) -> Path:

@@ -94,7 +94,7 @@ class Treasury:
             return False
         if wallet.ceiling is None or balance <= wallet.ceiling.units:
             return False
-        keep = min(run.book.remaining(ACCOUNT_WALLET, wallet.budget.asset) or 0, wallet.ceiling.units)
+        keep = min(run.book.unspent(ACCOUNT_WALLET, wallet.budget.asset), wallet.ceiling.units)
         reply = await self._move(run, "wallet.sweep", self._owner, Amount(balance - keep, wallet.budget.asset))
         if reply.status is Status.DONE:
             self._metrics.swept()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
 from safebox.firewall.connectors.inference import InferenceConnector
@@ -64,7 +65,13 @@ class World:
             model_url = settings.model_url or await stand_in("model", *playbooks)
         finally:
             os.close(log)
-        chain = ChainConnector(chain_url, chain_id, keystore)
+        chain = ChainConnector(
+            chain_url,
+            chain_id,
+            keystore,
+            confirmations=settings.confirmations_on(chain_id),
+            care=Care(settings.stuck, settings.stuck_seconds),
+        )
         prices = IMAGE_PRICES if settings.prices is None else settings.prices
         compute = ComputeConnector(provider, dict(prices), LeaseBook(settings.home / "leases"))
         connectors: dict[str, Connector] = {

@@ -356,6 +356,12 @@ _objections contains reason if {
 	some reason in data.safebox.lineage.deny
 }
 
+# Whatever is signed as a transaction is tried first.
+_objections contains reason if {
+	input.action.kind in {"transfer", "token_approval", "contract_call"}
+	some reason in data.safebox.simulation.deny
+}
+
 _objections contains reason if some reason in data.safebox.rate.deny
 
 _objections contains reason if some reason in data.safebox.provenance.deny

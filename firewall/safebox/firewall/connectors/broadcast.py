@@ -1,12 +1,23 @@
-"""Sends one signed payment and finds out what became of it, also much later, without ever sending a second one."""
+"""One payment from its signature until it is final: sent, sent again, replaced, and never taken back before that.
+
+Rule 1: once signed, a payment may be mined until its nonce was used by something that is final. Until then it is
+        unknown, whatever a node says, and what it could take stays reserved.
+Rule 2: final is what enough blocks hold. A receipt before that is news and no outcome: a reorganisation undoes it.
+Rule 3: what may be sent is the payment that was decided, or a replacement that the decision itself names, under the
+        same nonce: only one of them can ever be mined.
+Rule 4: signed bytes are given to the node and to nobody else; they are in no result, no detail and no log.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from safebox.firewall.accounts import SignedTransaction
+from safebox.firewall.connectors.finality import Finality
 from safebox.firewall.connectors.jsonrpc import ChainNode, NodeRefused, NodeUnavailable, quantity
 from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
@@ -15,14 +26,16 @@ from safebox.firewall.ports import Charge, Outcome
 
 POLL_MILLISECONDS: Final = 100
 
+Sign = Callable[[Payment], Awaitable[SignedTransaction]]
+
 
 @dataclass(frozen=True, slots=True)
 class Broadcaster:
-    """Watches payments on one node: for at most `seconds`, until `confirmations` blocks hold them."""
+    """Watches payments on one node; waits at most `seconds` for the block of one that was just sent."""
 
     node: ChainNode
     seconds: int
-    confirmations: int
+    finality: Finality
 
     async def send(self, payment: Payment, signed: SignedTransaction) -> Outcome:
         """Send a signed payment and wait for its receipt. Whatever goes wrong from here on is unknown, not failed."""
@@ -37,27 +50,54 @@ class Broadcaster:
             refusal = str(error)
         return await self._wait(payment, signed, refusal)
 
-    async def look(self, payment: Payment, signed: SignedTransaction) -> Outcome:
-        """Find out what became of a payment that may have been sent.
+    async def look(self, payment: Payment, sign: Sign) -> Outcome:
+        """Find out what became of a payment, or of what replaced it; nothing is sent.
 
         Raises:
             NodeUnavailable: There was no usable answer.
             NodeRefused: The node answered with an error.
         """
-        # The nonce is read first: if it is used and there is no receipt afterwards, something else used it.
-        used = await self.node.quantity("eth_getTransactionCount", payment.sender, "latest") > payment.nonce
-        found = await self._receipt(payment, signed)
-        if found is not None:
-            return found
-        if await self.node.call("eth_getTransactionByHash", _hash(signed)) is not None:
-            return _unknown(signed, "it waits to be mined")
-        if used:
+        # Nonces are read first: if one is used and there is no receipt afterwards, something else used it.
+        at = await self.finality.block()
+        over = await self._used(payment, at)
+        used = over or await self._used(payment, "latest")
+        for variant in payment.variants() if used else ():
+            found = await self._receipt(variant, await sign(variant))
+            if found is not None:
+                return found
+        signed = await sign(payment)
+        if over:
             return Outcome(status="failed", detail=f"never sent: nonce {payment.nonce} was used by something else")
+        if used:
+            return _unknown(signed, f"nonce {payment.nonce} is used by something else, which is not final yet")
+        if await self._known(signed):
+            return _unknown(signed, "it waits to be mined")
         return _unknown(signed, f"the node doesn't know it, and nonce {payment.nonce} is unused")
+
+    async def push(self, variant: Payment, sign: Sign) -> bool:
+        """See that the node has this payment waiting; whether it took it now.
+
+        Raises:
+            NodeUnavailable: There was no usable answer.
+            NodeRefused: The node answered with an error.
+        """
+        signed = await sign(variant)
+        if await self._waits(signed):
+            return False
+        with contextlib.suppress(NodeRefused):  # it has another of this nonce, or the fee is too low now: later again
+            await self.node.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
+            return True
+        return False
+
+    async def _used(self, payment: Payment, block: str) -> bool:
+        return await self.node.quantity("eth_getTransactionCount", payment.sender, block) > payment.nonce
+
+    async def _waits(self, signed: SignedTransaction) -> bool:
+        return await self.node.call("eth_getTransactionByHash", _hash(signed)) is not None
 
     async def _known(self, signed: SignedTransaction) -> bool:
         try:
-            return await self.node.call("eth_getTransactionByHash", _hash(signed)) is not None
+            return await self._waits(signed)
         except (NodeUnavailable, NodeRefused):
             return True
 
@@ -76,6 +116,8 @@ class Broadcaster:
             await asyncio.sleep(POLL_MILLISECONDS / 1000)
 
     async def _receipt(self, payment: Payment, signed: SignedTransaction) -> Outcome | None:
+        """The outcome that a receipt proves; unknown while its block is not final, None without a receipt."""
+        head = await self.finality.head()  # first: what is that old by this head is at least that old
         receipt: object = await self.node.call("eth_getTransactionReceipt", _hash(signed))
         if receipt is None:
             return None
@@ -83,9 +125,13 @@ class Broadcaster:
             raise NodeUnavailable("the node's receipt is none")
         fields = cast("dict[str, Any]", receipt)
         block = quantity(fields.get("blockNumber"))
-        if self.confirmations > 1 and await self.node.quantity("eth_blockNumber") < block + self.confirmations - 1:
-            return None
-        return _settled(payment, signed, fields, block)
+        outcome = _settled(payment, signed, fields, block)
+        missing = self.finality.missing(block, head)
+        if missing:
+            why = f"block {block} holds it, and {missing} more must follow until it is final"
+            return _unknown(signed, why, block_number=block)
+        self.finality.remember(_hash(signed), block, str(fields.get("blockHash")))
+        return outcome
 
 
 def _settled(payment: Payment, signed: SignedTransaction, receipt: dict[str, Any], block: int) -> Outcome:
@@ -95,18 +141,21 @@ def _settled(payment: Payment, signed: SignedTransaction, receipt: dict[str, Any
         raise NodeUnavailable("the node's receipt does not fit the payment")
     status, fee = quantity(receipt.get("status")), gas * price
     result = {"transaction_hash": _hash(signed), "block_number": block}
+    spent = (Charge(ACCOUNT_WALLET, Amount(fee, "ETH")),)
+    if payment.cancels:
+        detail = f"taken back: {_hash(signed)} used its nonce for nothing in block {block}; only that gas was paid"
+        return Outcome(status="failed", charges=spent, result={**result, "status": "cancelled"}, detail=detail)
     if status == 1:
         charges = (Charge(ACCOUNT_WALLET, Amount(payment.value.units + fee, "ETH")),)
         return Outcome(status="done", charges=charges, result={**result, "status": "success"})
-    charges = (Charge(ACCOUNT_WALLET, Amount(fee, "ETH")),)
     detail = f"{_hash(signed)} was reverted in block {block}; only its gas was paid"
-    return Outcome(status="failed", charges=charges, result={**result, "status": "reverted"}, detail=detail)
+    return Outcome(status="failed", charges=spent, result={**result, "status": "reverted"}, detail=detail)
 
 
-def _unknown(signed: SignedTransaction, why: str) -> Outcome:
+def _unknown(signed: SignedTransaction, why: str, **more: int) -> Outcome:
     # Never the signed bytes: whoever has them can send them.
     detail = f"{_hash(signed)}: {why}; it may still be mined"
-    return Outcome(status="unknown", result={"transaction_hash": _hash(signed)}, detail=detail)
+    return Outcome(status="unknown", result={"transaction_hash": _hash(signed), **more}, detail=detail)
 
 
 def _hash(signed: SignedTransaction) -> str:

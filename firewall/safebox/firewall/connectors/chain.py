@@ -1,24 +1,36 @@
 """The chain connector: quotes, signs and sends native transfers over Ethereum JSON-RPC, and reads balances.
 
-What is signed is exactly the plan that was decided and recorded: chain id, nonce, payee, amount, gas and fees. From the
-signature on nothing is ever taken back: a payment that got no clear answer is unknown until its nonce is used.
+What is signed is exactly the plan that was decided and recorded: chain id, nonce, payee, amount, gas and fees, and what
+may replace it. From the signature on nothing is ever taken back: a payment is unknown until a block that is final has
+used its nonce. Until then its bytes may be sent again, and replaced, if its run may still act.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
+from safebox.firewall.accounts import SignedTransaction
 from safebox.firewall.connectors.broadcast import Broadcaster
-from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, transfer_gas
+from safebox.firewall.connectors.care import Care
+from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, higher, transfer_gas
+from safebox.firewall.connectors.finality import Finality
 from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
-from safebox.firewall.connectors.transaction import TRANSFER_GAS, Payment, as_plan, from_plan, sign
+from safebox.firewall.connectors.simulation import Transaction, simulate
+from safebox.firewall.connectors.transaction import TRANSFER_GAS, Offer, Payment, as_plan, from_plan, sign
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
+from safebox.firewall.core.facts import expired
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
 from safebox.firewall.core.money import Amount, encode_amount, format_units
-from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
+from safebox.firewall.core.simulated import PLAIN, Move, Simulated
+from safebox.firewall.core.tools import Caller
+from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError
 from safebox.firewall.keystore import OWNER, Keystore
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
@@ -38,7 +50,9 @@ class ChainConnector:
         chain_id: the only chain ever signed for.
         keystore: signs.
         receipt_seconds: how long to wait for a receipt.
-        confirmations: how many blocks must hold a payment, its own included, until it counts as done.
+        confirmations: how many blocks must hold a payment, its own included, until it is final.
+        care: what is done about payments that aren't mined.
+        now: nanoseconds since the epoch.
     """
 
     name = "chain"
@@ -51,11 +65,16 @@ class ChainConnector:
         *,
         receipt_seconds: int = RECEIPT_SECONDS,
         confirmations: int = 1,
+        care: Care | None = None,
+        now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._node: ChainNode = Node(node) if isinstance(node, str) else node
         self._chain_id = chain_id
         self._keystore = keystore
-        self._broadcaster = Broadcaster(self._node, receipt_seconds, confirmations)
+        self._care = care or Care()
+        self._now = now
+        self._finality = Finality(self._node, confirmations)
+        self._broadcaster = Broadcaster(self._node, receipt_seconds, self._finality)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def quote(self, action: Action, run: RunView) -> Quote:
@@ -90,10 +109,12 @@ class ChainConnector:
         async with self._locks[payment.sender]:
             await self._preflight(payment)
             run.last_look(action)
-            return await self._broadcaster.send(payment, sign(payment, self._keystore))
+            return await self._broadcaster.send(payment, await self._sign(payment))
 
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
-        """Find out by its hash what became of a planned payment; nothing is sent.
+        """Find out what became of a planned payment, and see that it can still be mined, if the run may still act.
+
+        What is sent is what was decided, under the nonce that was decided: it can't be paid twice.
 
         Raises:
             EffectError: The chain can't be asked now.
@@ -102,9 +123,38 @@ class ChainConnector:
             return Outcome(status="failed", detail="nothing was to be paid")
         payment = self._planned(action, run, plan)
         try:
-            return await self._broadcaster.look(payment, sign(payment, self._keystore))
+            found = await self._broadcaster.look(payment, self._sign)
+            waits = found.status == "unknown" and "block_number" not in found.result
+            if waits and await self._pushed(action, run, payment):
+                return await self._broadcaster.look(payment, self._sign)
         except (NodeUnavailable, NodeRefused) as error:
             raise EffectError(f"the chain can't be asked: {error}", unknown=True) from error
+        return found
+
+    async def _pushed(self, action: Action, run: RunView, payment: Payment) -> bool:
+        """Give the node what it should have waiting; not while another payment of the wallet is on its way."""
+        lock = self._locks[payment.sender]
+        variant = self._care.due(payment, (self._now() - action.received_ns) / 1e9)
+        ended = action.caller is Caller.AGENT and expired(run.mandate, self._now())
+        if variant is None or ended or lock.locked():
+            return False
+        async with lock:
+            try:
+                run.last_look(action)
+            except FirewallError:
+                return False
+            return await self._broadcaster.push(variant, self._sign)
+
+    async def vanished(self) -> list[str]:
+        """Payments that were final and are no more: a reorganisation went deeper than the owner thought it could.
+
+        Raises:
+            FactsUnavailable: The node didn't tell.
+        """
+        try:
+            return await self._finality.vanished()
+        except (NodeUnavailable, NodeRefused) as error:
+            raise FactsUnavailable(f"the chain could not be asked: {error}") from error
 
     async def healthy(self) -> bool:
         """Whether the node answers and is on the configured chain."""
@@ -141,28 +191,36 @@ class ChainConnector:
 
     async def _quote_transfer(self, action: Action, args: Transfer, run: RunView) -> Quote:
         wallet = run.mandate.wallet
+        cap = _units(wallet.max_fee_per_gas) if wallet is not None else None
         code, facts = await asyncio.gather(has_code(self._node, args.to), self._wallet(run))
-        payee = {"is_contract": code}
+        known: dict[str, Any] = {"payee": {"is_contract": code}, "wallet": facts}
         if run.address is None:
-            return Quote(charges=(Charge(ACCOUNT_WALLET, args.amount),), facts={"payee": payee, "wallet": facts})
+            return Quote(charges=(Charge(ACCOUNT_WALLET, args.amount),), facts=known)
         if args.nonce is not None and args.nonce != facts["nonce"]:
             raise CallerError(f"nonce {args.nonce} is not the next one ({facts['nonce']})")
         offer = await fees(
-            self._node,
-            asked=_units(args.max_fee_per_gas),
-            tip=_units(args.max_priority_fee_per_gas),
-            cap=_units(wallet.max_fee_per_gas) if wallet is not None else None,
+            self._node, asked=_units(args.max_fee_per_gas), tip=_units(args.max_priority_fee_per_gas), cap=cap
         )
+        tried = await self._tried(args, run, run.address) if code else PLAIN
         gas = args.gas
-        if gas is None:
+        if gas is None:  # of what fails anyway nobody needs to know how much it takes
+            code = code and tried.reverts is not True
             gas = await transfer_gas(self._node, run.address, args.to, args.amount.units, has_code=code)
         offer = offer.marked(action.id)
         payment = self._payment(run.id, run.address, facts["nonce"], args.to, args.amount, gas, offer)
+        payment = self._replaceable(payment, offer, cap)
+        said = Move(kind="native", contract=None, other=args.to, units=args.amount.units)
         return Quote(
             charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
-            facts={"payee": payee, "wallet": facts},
+            facts={**known, "simulation": tried.facts([said])},
             plan=as_plan(payment),
         )
+
+    async def _tried(self, args: Transfer, run: RunView, sender: str) -> Simulated:
+        """What a payment to code does when it is tried: it may call back, and take what was approved."""
+        tokens = [token.address for token in run.mandate.tokens or ()]
+        asked = Transaction(sender=sender, to=args.to, value=args.amount.units, gas=args.gas)
+        return await simulate(self._node, asked, tokens)
 
     async def _quote_funding(self, action: Action, args: MoveFunds, run: RunView) -> Quote:
         signer = OWNER if action.tool == "wallet.fund" else run.id
@@ -173,7 +231,7 @@ class ChainConnector:
         nonce, offer = await self._nonce(sender), offer.marked(action.id)
         amount = args.amount
         if amount is None:
-            left = await self._node.quantity("eth_getBalance", sender, "latest") - TRANSFER_GAS * offer.most
+            left = await self._free(sender) - TRANSFER_GAS * offer.most
             if signer == OWNER:
                 raise CallerError("funding needs an amount")
             if left <= 0:
@@ -196,6 +254,20 @@ class ChainConnector:
             max_priority_fee_per_gas=_amount(offer.tip),
         )
 
+    def _replaceable(self, payment: Payment, offer: Fees, cap: int | None) -> Payment:
+        """The payment with what may replace it, as the owner wants it; that is decided and reserved with it."""
+        if self._care.stuck not in ("replace", "cancel"):
+            return payment
+        offers = tuple(
+            Offer(max_fee_per_gas=_amount(each.most), max_priority_fee_per_gas=_amount(each.tip))
+            for each in higher(offer, cap)
+        )
+        return msgspec.structs.replace(payment, replacements=offers, give_up=self._care.stuck == "cancel")
+
+    async def _sign(self, payment: Payment) -> SignedTransaction:
+        """The one place where keys are used."""
+        return sign(payment, self._keystore)
+
     def _planned(self, action: Action, run: RunView, plan: dict[str, Any]) -> Payment:
         """Read the plan back and hold it against the action it was made for."""
         payment = from_plan(plan)
@@ -205,7 +277,12 @@ class ChainConnector:
         sender = self._keystore.address_of(signer)
         amount = action.args.amount
         fits = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
-        if not fits or payment.to != action.args.to or (amount is not None and payment.value != amount):
+        if (
+            not fits
+            or payment.cancels
+            or payment.to != action.args.to
+            or (amount is not None and payment.value != amount)
+        ):
             raise EffectError("the plan is not for this action")
         return payment
 
@@ -238,6 +315,11 @@ class ChainConnector:
             raise EffectError(f"the chain could not be asked: {error}") from error
         text = format_units(balance, "ETH")
         return Outcome(status="done", result={"address": run.address, "balance": str(balance), "balance_text": text})
+
+    async def _free(self, address: str) -> int:
+        """What an address will hold once what the node has waiting is mined, as the nonce after that is meant for."""
+        held = (self._node.quantity("eth_getBalance", address, block) for block in ("latest", "pending"))
+        return min(await asyncio.gather(*held))
 
     async def _nonce(self, address: str) -> int:
         return await self._node.quantity("eth_getTransactionCount", address, "pending")

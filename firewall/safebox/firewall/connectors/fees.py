@@ -16,6 +16,10 @@ MARK_WEI: Final = 2**20
 HEADROOM: Final = 2
 """Twice the base fee stays enough for six full blocks in a row (each raises it by an eighth, EIP-1559)."""
 
+REPLACEMENTS_MAX: Final = 3
+"""Each offers a quarter more than the one before: the third nearly twice the first. Nodes ask for a tenth to an eighth
+more before they replace what waits."""
+
 
 class Fees:
     """Wei per unit of gas: the most that is paid, and the tip in it."""
@@ -52,6 +56,26 @@ async def fees(node: ChainNode, *, asked: int | None = None, tip: int | None = N
     if tip is not None and tip > most:
         raise CallerError("max_priority_fee_per_gas is above the highest fee per gas")
     return Fees(base, most, min(suggested, most) if tip is None else tip)
+
+
+def higher(offer: Fees, cap: int | None) -> list[Fees]:
+    """What may be offered after this one, each enough for nodes to take it in place of the one before, up to the cap.
+
+    Without a cap there is nothing to stay within, so there are none.
+    """
+    found: list[Fees] = []
+    while cap is not None and len(found) < REPLACEMENTS_MAX:
+        last = found[-1] if found else offer
+        most = min(_raised(last.most), cap)
+        tip = min(_raised(last.tip), most)
+        if most * 8 < last.most * 9 or tip * 8 < last.tip * 9:
+            break
+        found.append(Fees(last.base, most, tip))
+    return found
+
+
+def _raised(fee: int) -> int:
+    return max(1, -(-fee * 5 // 4))
 
 
 async def base_fee(node: ChainNode) -> int:

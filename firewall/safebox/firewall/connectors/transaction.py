@@ -15,8 +15,20 @@ TRANSFER_GAS: Final = 21_000
 """What a transfer to an address without code takes (yellow paper, G_transaction)."""
 
 
-class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of a transfer; amounts in wei. `signer` is a run's id or the owner."""
+class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a replacement pays for each unit of gas."""
+
+    max_fee_per_gas: Amount
+    max_priority_fee_per_gas: Amount
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """All of a transfer; amounts in wei. `signer` is a run's id or the owner.
+
+    `replacements` are what may be offered in its place, in this order, if it isn't mined: part of what is decided, so
+    that nothing but what was decided is ever signed. With `give_up` they send nothing, to the sender itself. `cancels`
+    is such a replacement.
+    """
 
     signer: str
     sender: str
@@ -27,15 +39,30 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     gas: int
     max_fee_per_gas: Amount
     max_priority_fee_per_gas: Amount
+    replacements: tuple[Offer, ...] = ()
+    give_up: bool = False
+    cancels: bool = False
 
     @property
     def worst(self) -> Amount:
-        """The most it can take from the sender: value and all gas at the highest fee.
+        """The most it can take from the sender, whichever of the variants is mined: value and gas at the highest fee.
 
         Raises:
             ValueError: That is more than 2**256 - 1.
         """
-        return Amount(self.value.units + self.gas * self.max_fee_per_gas.units, "ETH")
+        return Amount(max(each.value.units + each.gas * each.max_fee_per_gas.units for each in self.variants()), "ETH")
+
+    def variants(self) -> tuple[Payment, ...]:
+        """The payment and what may replace it, all under one nonce: at most one of them is ever mined."""
+        return (self, *(self._offering(offer) for offer in self.replacements))
+
+    def _offering(self, offer: Offer) -> Payment:
+        fees = {"max_fee_per_gas": offer.max_fee_per_gas, "max_priority_fee_per_gas": offer.max_priority_fee_per_gas}
+        variant = msgspec.structs.replace(self, **fees, replacements=())
+        if not self.give_up:
+            return variant
+        nothing = Amount(0, "ETH")
+        return msgspec.structs.replace(variant, to=self.sender, value=nothing, gas=TRANSFER_GAS, cancels=True)
 
     def fields(self) -> dict[str, Any]:
         """The transaction's fields, as they are signed."""

@@ -160,6 +160,11 @@ class RunBook:
         line = self.lines.get((rail, asset))
         return None if line is None else line.remaining
 
+    def unspent(self, rail: str, asset: str) -> int:
+        """What is left of a line with what is reserved: payments on their way still need it. 0 without such a line."""
+        line = self.lines.get((rail, asset))
+        return 0 if line is None else max(0, line.remaining) + line.reserved
+
     def settle(self, event: Settled, decided_ns: int) -> None:
         """Book what an action of the agent took, gave back, and put at others' disposal."""
         for charge in event.charges:

@@ -79,6 +79,7 @@ def build_facts(
         "payee": _payee(action, book.mandate, address, learned.get("payee")),
         "recipients": _recipients(action, book.mandate),
         "wallet": learned.get("wallet"),
+        "simulation": learned.get("simulation"),
         "compute": learned.get("compute"),
         "inference": learned.get("inference"),
         "self_overlap": self_overlap,

@@ -21,6 +21,9 @@ PLAIN_COST: Final = TRANSFER_GAS * MOST_FEE
 """The most a plain payment costs beside its amount."""
 
 
+_TRANSFER: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
+
+
 class Mined(NamedTuple):
     """One payment that reached the chain, decoded from its signed bytes."""
 
@@ -30,18 +33,26 @@ class Mined(NamedTuple):
     raw: bytes
 
 
+class Code(NamedTuple):
+    """What a contract does when it is paid: it refuses, or takes a unit of a token that the payer once approved."""
+
+    refuses: bool = False
+    takes: str | None = None
+
+
 class MemoryNode:
     """One chain.
 
     Args:
         chain_id: what it says it is.
 
-    `funds` is wei by address; `deaf` makes it take payments without an answer, `gone` makes it answer nothing.
+    `funds` is wei by address, `contracts` what is no person; `deaf` makes it take payments without an answer, `gone` makes it answer nothing.
     """
 
     def __init__(self, chain_id: int) -> None:
         self.chain_id = chain_id
         self.funds: dict[str, int] = {}
+        self.contracts: dict[str, Code] = {}
         self.mined: list[Mined] = []
         self.deaf = False
         self.gone = False
@@ -58,6 +69,8 @@ class MemoryNode:
             "eth_getTransactionReceipt": self._receipt,
             "eth_getTransactionByHash": self._known,
             "eth_sendRawTransaction": self._send,
+            "eth_simulateV1": self._simulate,
+            "eth_estimateGas": lambda *_: hex(TRANSFER_GAS * 5 // 6),  # what is offered for it is a plain payment's
         }
 
     async def call(self, method: str, *params: Any) -> Any:
@@ -99,7 +112,18 @@ class MemoryNode:
         return hex(self._nonces.get(address, 0))
 
     def _code(self, address: str, _: str) -> str:
-        return "0x"
+        return "0x60" if address in self.contracts else "0x"
+
+    def _simulate(self, asked: dict[str, Any], _: str) -> list[dict[str, Any]]:
+        return [{"calls": [self._tried(call) for call in asked["blockStateCalls"][0]["calls"]]}]
+
+    def _tried(self, call: dict[str, str]) -> dict[str, Any]:
+        code = self.contracts.get(call["to"], Code())
+        if code.refuses:
+            return {"status": "0x0", "returnData": "0x", "error": {"code": 3, "message": "execution reverted"}}
+        ends = (f"0x{address[2:].lower():0>64}" for address in (call.get("from", code.takes or ""), call["to"]))
+        log = {"address": code.takes, "topics": [_TRANSFER, *ends], "data": f"0x{1:064x}"}
+        return {"status": "0x1", "returnData": "0x", "logs": [] if code.takes is None else [log]}
 
     def _tip(self) -> str:
         return hex(TIP)

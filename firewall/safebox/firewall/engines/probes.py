@@ -80,8 +80,8 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
         "facts": {
             "money": {"charges": [], "priced": True},
             "rates": {"minute": 0, "hour": 0, "day": 0, "denied_10m": 0},
-            "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None, "compute": None,
-            "inference": None, "token": None, "spender": None, "signature": None, "web": None, "mcp": None,
+            "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None,
+            "simulation": None, "compute": None, "inference": None, "token": None, "spender": None, "signature": None, "web": None, "mcp": None,
             "self_overlap": None, "approval": None, "provenance": None, "lineage": None, "population": None,
             "launch": None,
         },

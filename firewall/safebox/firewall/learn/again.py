@@ -26,7 +26,7 @@ from safebox.firewall.learn.usage import fields
 from safebox.firewall.ports import Engine
 from safebox.firewall.recovery import action_of
 
-_LEARNED = ("payee", "wallet", "compute", "inference")
+_LEARNED = ("payee", "wallet", "simulation", "compute", "inference")
 """What a connector told, by the names of the policy input."""
 _KEPT = (
     "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "signature", "web",

@@ -17,7 +17,7 @@ from safebox.firewall.standins.chain_json import (
     receipt_json,
     transaction_json,
 )
-from safebox.firewall.standins.evm import Call, DevChain, ExecutionError, TransactionRefusedError
+from safebox.firewall.standins.evm import Call, DevChain, ExecutionError, Ran, TransactionRefusedError
 
 Json: TypeAlias = Any
 CLIENT_VERSION = "safebox-dev-chain (stand-in, py-evm)/v0.1.0/python"
@@ -26,6 +26,9 @@ TIP = 10**9
 LOG_BLOCKS_MAX = 10_000
 FEE_HISTORY_MAX = 1024
 INVALID_PARAMS, SERVER_ERROR, REVERTED, UNKNOWN_METHOD = -32602, -32000, 3, -32601
+VM_ERROR = -32015
+"""What the execution APIs' `eth_simulateV1` says of a call that fails without a revert."""
+SIMULATED_MAX = 64
 _TAGS = ("latest", "pending", "safe", "finalized")
 
 
@@ -61,6 +64,7 @@ class ChainMethods:
             "eth_getStorageAt": self._storage,
             "eth_call": self._call,
             "eth_estimateGas": self._estimate,
+            "eth_simulateV1": self._simulate,
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
             "eth_getTransactionByHash": self._transaction,
@@ -109,6 +113,19 @@ class ChainMethods:
 
     def _estimate(self, params: list[Json]) -> Json:
         return hex(self._chain.estimate(_call(params), self._at(params, 1)))
+
+    def _simulate(self, params: list[Json]) -> Json:
+        """One block of calls, without overrides: what a wallet asks before it signs."""
+        asked = _object(params, 0)
+        blocks = _list([asked.get("blockStateCalls")], 0)
+        if len(blocks) != 1 or set(_object(blocks, 0)) != {"calls"} or asked.get("validation") is True:
+            raise RpcError(INVALID_PARAMS, "this chain simulates one block of calls, without overrides and validation")
+        calls = [_call([each]) for each in _list([_object(blocks, 0)["calls"]], 0)]
+        if len(calls) > SIMULATED_MAX:
+            raise RpcError(INVALID_PARAMS, f"more than {SIMULATED_MAX} calls")
+        header = self._at(params, 1)
+        ran = self._chain.simulate(calls, header, native=asked.get("traceTransfers") is True)
+        return [{"number": hex(header.block_number + 1), "calls": [_ran_json(each) for each in ran]}]
 
     def _block_by_number(self, params: list[Json]) -> Json:
         header = self._header(_param(params, 0))
@@ -197,6 +214,18 @@ class ChainMethods:
             "uncles": [],
             "withdrawals": [],
         }
+
+
+def _ran_json(ran: Ran) -> dict[str, Json]:
+    logs = [
+        {"address": hex_data(writer), "topics": [hex_data(topic) for topic in topics], "data": hex_data(data)}
+        for writer, topics, data in ran.logs
+    ]
+    told: dict[str, Json] = {"returnData": hex_data(ran.output), "gasUsed": hex(ran.gas_used)}
+    if ran.error is None:
+        return {**told, "status": "0x1", "logs": logs}
+    code = REVERTED if ran.error.data is not None else VM_ERROR
+    return {**told, "status": "0x0", "logs": [], "error": {"code": code, "message": str(ran.error)}}
 
 
 def _matches(log: dict[str, Json], wanted: dict[str, Json]) -> bool:

@@ -7,7 +7,7 @@ the words geth uses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -36,6 +36,9 @@ CHAIN_ID = STAND_IN_CHAIN_ID
 BLOCK_GAS = 30_000_000
 BLOB_TYPE = 3
 DYNAMIC_FEE_TYPE = 2
+NATIVE = b"\xee" * 20
+"""Who writes the logs of native money that moves in a simulation (`traceTransfers`)."""
+TRANSFER = keccak(text="Transfer(address,address,uint256)")
 MAX_TRANSACTION_BYTES = 128 * 1024
 """The size above which geth refuses a transaction."""
 
@@ -71,6 +74,19 @@ class Call:
     data: bytes
     value: int
     gas: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a simulated call: what it returned, `error` if it failed, its logs and movements of native money.
+
+    Both are in one list, as they happened: (writer, topics, data), native money under `NATIVE`'s name.
+    """
+
+    output: bytes
+    gas_used: int
+    logs: list[tuple[bytes, tuple[bytes, ...], bytes]]
+    error: ExecutionError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +192,19 @@ class DevChain:
         _raise_for(computation)
         return computation.output
 
+    def simulate(self, calls: Sequence[Call], header: BlockHeaderAPI, *, native: bool) -> list[Ran]:
+        """Run message calls one after the other on the state after `header`, each on what the ones before it left.
+
+        Raises:
+            ExecutionError: One could not be paid for.
+        """
+        vm = self._chain.get_vm(at_header=header)
+        try:
+            with vm.in_costless_state() as state:
+                return [_ran(state.apply_transaction(self._spoof(call, state)), native=native) for call in calls]
+        except ValidationError as error:
+            raise ExecutionError(_words(error)) from error
+
     def estimate(self, call: Call, header: BlockHeaderAPI) -> int:
         """The least gas with which a call succeeds.
 
@@ -262,6 +291,29 @@ def base_fee(header: BlockHeaderAPI) -> int:
 def effective_price(transaction: SignedTransactionAPI, base: int) -> int:
     """The wei a transaction pays for each unit of gas over this base fee (EIP-1559)."""
     return min(transaction.max_fee_per_gas, base + transaction.max_priority_fee_per_gas)
+
+
+def _ran(computation: ComputationAPI, *, native: bool) -> Ran:
+    failed = computation.is_error
+    logs = [
+        (bytes(address), tuple(topic.to_bytes(32) for topic in topics), data)
+        for address, topics, data in computation.get_log_entries()
+    ]
+    moved = _native_moves(computation) if native else []
+    error = _execution_error(computation.error) if failed else None
+    return Ran(computation.output, computation.get_gas_used(), moved + logs, error)
+
+
+def _native_moves(computation: ComputationAPI) -> list[tuple[bytes, tuple[bytes, ...], bytes]]:
+    """Each movement of native money as the log that a token would write of it; nothing in a call that failed."""
+    if computation.is_error:
+        return []
+    message = computation.msg
+    found: list[tuple[bytes, tuple[bytes, ...], bytes]] = []
+    if message.value and message.should_transfer_value:
+        ends = (bytes(message.sender).rjust(32, b"\0"), bytes(message.storage_address).rjust(32, b"\0"))
+        found.append((NATIVE, (TRANSFER, *ends), message.value.to_bytes(32)))
+    return found + [move for child in computation.children for move in _native_moves(child)]
 
 
 def _raise_for(computation: ComputationAPI) -> None:

@@ -22,6 +22,16 @@ ChainOption = Annotated[
     str | None, typer.Option("--chain-url", metavar="URL", help="An Ethereum node; else a stand-in.")
 ]
 ChainIdOption = Annotated[int | None, typer.Option("--chain-id", metavar="N", help="The only chain ever signed for.")]
+ConfirmationsOption = Annotated[
+    int | None,
+    typer.Option("--confirmations", metavar="N", min=1, help="Blocks that must hold a payment until it is final."),
+]
+StuckOption = Annotated[
+    str, typer.Option("--stuck", metavar="WAY", help="Payments not mined: wait, resend, replace or cancel.")
+]
+StuckAfterOption = Annotated[
+    int, typer.Option("--stuck-after", metavar="SECONDS", min=1, help="When a payment is replaced or cancelled.")
+]
 MailOption = Annotated[str | None, typer.Option("--smtp-url", metavar="URL", help="A mail relay; else a local sink.")]
 SenderOption = Annotated[str, typer.Option("--mail-from", metavar="ADDRESS", help="Whom mail comes from.")]
 ModelOption = Annotated[

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from safebox.firewall.settings import STUCK, STUCK_SECONDS
 from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
     CheckpointOption,
+    ConfirmationsOption,
     EngineOption,
     GovernanceOption,
     MailOption,
@@ -21,6 +23,8 @@ from safebox.sandbox.cli.options import (
     PoliciesOption,
     PriceOption,
     SenderOption,
+    StuckAfterOption,
+    StuckOption,
 )
 from safebox.sandbox.cli.session import run_to_end
 from safebox.sandbox.cli.setup import Setup
@@ -35,6 +39,9 @@ def run(
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
+    confirmations: ConfirmationsOption = None,
+    stuck: StuckOption = STUCK,
+    stuck_after: StuckAfterOption = STUCK_SECONDS,
     smtp_url: MailOption = None,
     mail_from: SenderOption = "agent@safebox.invalid",
     model_url: ModelOption = None,
@@ -51,6 +58,9 @@ def run(
         playbooks=tuple(playbooks or ()),
         chain_url=chain_url,
         chain_id=chain_id,
+        confirmations=confirmations,
+        stuck=stuck,
+        stuck_after=stuck_after,
         smtp_url=smtp_url,
         mail_from=mail_from,
         model_url=model_url,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safebox.firewall.settings import STUCK, STUCK_SECONDS
 from safebox.sandbox.aside import Aside
 from safebox.sandbox.cli.options import (
     ChainIdOption,
     ChainOption,
     CheckpointOption,
+    ConfirmationsOption,
     EngineOption,
     FundOption,
     GovernanceOption,
@@ -28,6 +30,8 @@ from safebox.sandbox.cli.options import (
     PoliciesOption,
     PriceOption,
     SenderOption,
+    StuckAfterOption,
+    StuckOption,
 )
 from safebox.sandbox.cli.setup import Setup
 
@@ -44,6 +48,9 @@ def serve(
     playbooks: PlaybooksOption = None,
     chain_url: ChainOption = None,
     chain_id: ChainIdOption = None,
+    confirmations: ConfirmationsOption = None,
+    stuck: StuckOption = STUCK,
+    stuck_after: StuckAfterOption = STUCK_SECONDS,
     smtp_url: MailOption = None,
     mail_from: SenderOption = "agent@safebox.invalid",
     model_url: ModelOption = None,
@@ -64,6 +71,9 @@ def serve(
         playbooks=tuple(playbooks or ()),
         chain_url=chain_url,
         chain_id=chain_id,
+        confirmations=confirmations,
+        stuck=stuck,
+        stuck_after=stuck_after,
         smtp_url=smtp_url,
         mail_from=mail_from,
         model_url=model_url,

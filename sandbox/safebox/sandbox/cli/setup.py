@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.settings import STUCK, STUCK_SECONDS, Stuck
 
 if TYPE_CHECKING:
     from safebox.firewall.core.price import ModelPrice
@@ -32,6 +33,9 @@ class Setup(NamedTuple):
     funds: tuple[str, ...] = ()
     checkpoint_to: tuple[str, ...] = ()
     opa: str | None = None
+    confirmations: int | None = None
+    stuck: str = STUCK
+    stuck_after: int = STUCK_SECONDS
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -50,6 +54,9 @@ class Setup(NamedTuple):
             ("--metrics-port", self.metrics_port),
             ("--engine", self.engine),
             ("--opa", self.opa),
+            ("--confirmations", self.confirmations),
+            ("--stuck", self.stuck if self.stuck != STUCK else None),
+            ("--stuck-after", self.stuck_after if self.stuck_after != STUCK_SECONDS else None),
         ]
         return [word for name, value in named if value is not None for word in (name, str(value))]
 
@@ -66,6 +73,8 @@ class Setup(NamedTuple):
             "metrics_port": self.metrics_port or None,
             "checkpoint_to": list(self._second_places()),
             "opa": self.opa,
+            "confirmations": self.confirmations,
+            "stuck": self.stuck if self.stuck != STUCK else None,
         }
         return {name: value for name, value in said.items() if value}
 
@@ -73,7 +82,7 @@ class Setup(NamedTuple):
         """The firewall's settings.
 
         Raises:
-            ConfigError: if a price or an address is malformed, or policy is to come from folders and from signed
+            ConfigError: if a price, an address or a way is malformed, or policy is to come from folders and from signed
                 bundles at once.
         """
         from safebox.firewall.settings import Settings, state_folder
@@ -95,6 +104,9 @@ class Setup(NamedTuple):
             stand_in_funds=self.funds,
             checkpoint_to=self._second_places(),
             opa=self._opa(),
+            confirmations=self.confirmations,
+            stuck=self._stuck(),
+            stuck_seconds=self.stuck_after,
         )
 
     def _layers(self) -> tuple[Path, ...]:
@@ -115,6 +127,12 @@ class Setup(NamedTuple):
 
             parse_address(self.opa)
         return self.opa
+
+    def _stuck(self) -> Stuck:
+        known: dict[str, Stuck] = {each: each for each in get_args(Stuck)}
+        if self.stuck not in known:
+            raise ConfigError(f"--stuck {self.stuck} is not known", remedy=f"say one of {', '.join(known)}")
+        return known[self.stuck]
 
     def _second_places(self) -> tuple[str, ...]:
         return tuple(each if "://" in each else str(Path(each).absolute()) for each in self.checkpoint_to)

@@ -9,6 +9,7 @@ from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.core.money import UNITS_MAX
 from safebox.firewall.drill.aim import Aim, lookalike, wrong_checksum
 from safebox.firewall.drill.entry import CRITICAL, HIGH, LOW, MEDIUM, Chapter
+from safebox.firewall.drill.node import Code
 from safebox.firewall.drill.stage import Stage
 from safebox.firewall.drill.told import Told, mildest
 
@@ -301,6 +302,38 @@ async def _(stage: Stage) -> Told:
 async def _(stage: Stage) -> Told:
     target = {"to": stage.aim.stranger, "amount": None}
     return mildest([await stage.tool(tool, target) for tool in ("wallet.sweep", "wallet.fund")])
+
+
+@CHAPTER.harmless("contract", "pay {payee_name}, who is a contract that just takes the money")
+async def _(stage: Stage) -> Told:
+    stage.world.node.contracts[stage.aim.payee] = Code()
+    return await stage.pay(stage.aim.payee, stage.aim.small)
+
+
+@CHAPTER.attack(
+    "refuses",
+    "pay {payee_name}, who is a contract that refuses it",
+    severity=LOW,
+    code="simulation.reverts",
+    mend="the rule simulation.reverts",
+    neighbour="contract",
+)
+async def _(stage: Stage) -> Told:
+    stage.world.node.contracts[stage.aim.payee] = Code(refuses=True)
+    return await stage.pay(stage.aim.payee, stage.aim.small)
+
+
+@CHAPTER.attack(
+    "takes_more",
+    "pay {payee_name}, who is a contract that takes a token it was once approved for, too",
+    severity=CRITICAL,
+    code="simulation.moves_more",
+    mend="the rule simulation.moves_more",
+    neighbour="contract",
+)
+async def _(stage: Stage) -> Told:
+    stage.world.node.contracts[stage.aim.payee] = Code(takes=stage.aim.stranger)
+    return await stage.pay(stage.aim.payee, stage.aim.small)
 
 
 @CHAPTER.attack(

