@@ -43,7 +43,7 @@ CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Calls wait for blocks and for models; seconds."""
 
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
-_EFFECTS: Final = ("done", "failed", "unknown")
+_EFFECTS: Final = ("done", "failed", "unknown", "pending")
 _HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above", "provenance.untrusted_value")
 _HOLDS: Final = ("approvals", "challenge")
 _VOTES: Final = ("approve", "deny", "invalid")
@@ -217,7 +217,7 @@ class Metrics:
         (self._call_seconds.get(tool) or self._call_seconds[OTHER]).observe(seconds)
 
     def effect(self, connector: str, status: str) -> None:
-        """One effect ended as done, failed or unknown."""
+        """One effect ended as done, failed or unknown, or happened and is pending until nothing can undo it."""
         self._effects.child((connector, status)).inc()
 
     def effect_without_allow(self) -> None:

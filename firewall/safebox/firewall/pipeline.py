@@ -172,7 +172,7 @@ class Pipeline:
                 self._ledger.settle_soon(settled)
             else:
                 await self._ledger.settle(settled)
-            self._metrics.effect(tool.connector, outcome.status)
+            self._metrics.effect(tool.connector, "pending" if outcome.pending else outcome.status)
             self._runs.tell(settled)
         return told(decided, settled)  # 9 answer
 

@@ -129,7 +129,7 @@ class Broadcaster:
         missing = self.finality.missing(block, head)
         if missing:
             why = f"block {block} holds it, and {missing} more must follow until it is final"
-            return _unknown(signed, why, block_number=block)
+            return _unknown(signed, why, block=block)
         self.finality.remember(_hash(signed), block, str(fields.get("blockHash")))
         return outcome
 
@@ -152,10 +152,13 @@ def _settled(payment: Payment, signed: SignedTransaction, receipt: dict[str, Any
     return Outcome(status="failed", charges=spent, result={**result, "status": "reverted"}, detail=detail)
 
 
-def _unknown(signed: SignedTransaction, why: str, **more: int) -> Outcome:
+def _unknown(signed: SignedTransaction, why: str, *, block: int | None = None) -> Outcome:
     # Never the signed bytes: whoever has them can send them.
-    detail = f"{_hash(signed)}: {why}; it may still be mined"
-    return Outcome(status="unknown", result={"transaction_hash": _hash(signed), **more}, detail=detail)
+    result: dict[str, Any] = {"transaction_hash": _hash(signed)}
+    if block is not None:
+        result["block_number"] = block
+    detail = f"{_hash(signed)}: {why}"
+    return Outcome(status="unknown", result=result, detail=detail, pending=block is not None)
 
 
 def _hash(signed: SignedTransaction) -> str:

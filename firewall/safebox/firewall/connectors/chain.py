@@ -124,8 +124,7 @@ class ChainConnector:
         payment = self._planned(action, run, plan)
         try:
             found = await self._broadcaster.look(payment, self._sign)
-            waits = found.status == "unknown" and "block_number" not in found.result
-            if waits and await self._pushed(action, run, payment):
+            if found.status == "unknown" and not found.pending and await self._pushed(action, run, payment):
                 return await self._broadcaster.look(payment, self._sign)
         except (NodeUnavailable, NodeRefused) as error:
             raise EffectError(f"the chain can't be asked: {error}", unknown=True) from error

@@ -27,7 +27,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `refunds` is what an earlier action of the run was charged and did not use (a lease that ended early). `exposures`
     is what others may take from now on (`record.Settled`). `unknown` keeps the whole reservation until somebody finds
-    out.
+    out; it is `pending` where it was seen to happen and something could still undo it.
     """
 
     status: Literal["done", "failed", "unknown"]
@@ -36,3 +36,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     exposures: dict[str, Charge] = {}
     result: dict[str, Any] = {}
     detail: str = ""
+    pending: bool = False

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from safebox.firewall.core.addresses import checksummed, keccak256
+from safebox.firewall.core.leaves import Leaf
 from safebox.firewall.core.money import UNITS_MAX, pad
 
 Kind = Literal["native", "token", "collectible", "allowance", "operator"]
@@ -176,6 +177,36 @@ def _address(word: bytes) -> str:
 
 def _number(word: bytes) -> int:
     return int.from_bytes(word)
+
+
+def said(leaves: Iterable[Leaf], wallet: str) -> list[Move]:
+    """What may leave the wallet by what a transaction was read to do.
+
+    An allowance that is raised or lowered ends at a sum nobody reads here, so it may end anywhere; what was added to it
+    is charged in full. A listed function that is only called explains nothing: what it moves was to be read elsewhere.
+    """
+    return [move for leaf in leaves for move in _said(leaf, wallet)]
+
+
+def _said(leaf: Leaf, wallet: str) -> Iterable[Move]:
+    if leaf.value.units:
+        first = leaf.via[0] if leaf.via else leaf.contract or leaf.other
+        yield Move(kind="native", contract=None, other=first, units=leaf.value.units)
+    whose = leaf.owner or (leaf.via[0] if leaf.via else wallet)
+    if leaf.kind in ("token_transfer", "token_approval") and whose == wallet:
+        kind, units = _moved(leaf)
+        number = None if leaf.token_id is None else int(leaf.token_id)
+        yield Move(kind=kind, contract=leaf.contract, other=leaf.other, units=units, token_id=number)
+
+
+def _moved(leaf: Leaf) -> tuple[Kind, int]:
+    if leaf.kind == "token_transfer":
+        return ("token" if leaf.standard == "erc20" else "collectible"), leaf.units or 0
+    if leaf.method == "set_approval_for_all":
+        return "operator", int(leaf.approved is True)
+    if leaf.standard == "erc721":
+        return "allowance", 1
+    return "allowance", UNITS_MAX if leaf.method in ("increase_allowance", "decrease_allowance") else leaf.units or 0
 
 
 def unexplained(found: Iterable[Move], said: Iterable[Move], drops: Mapping[str, int] | None = None) -> list[Move]:

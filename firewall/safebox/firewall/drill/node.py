@@ -46,7 +46,8 @@ class MemoryNode:
     Args:
         chain_id: what it says it is.
 
-    `funds` is wei by address, `contracts` what is no person; `deaf` makes it take payments without an answer, `gone` makes it answer nothing.
+    `funds` is wei by address, `contracts` what is no person; `deaf` makes it take payments without an answer, `gone`
+    makes it answer nothing.
     """
 
     def __init__(self, chain_id: int) -> None:
