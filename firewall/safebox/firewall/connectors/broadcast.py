@@ -74,8 +74,13 @@ class Broadcaster:
             return _unknown(signed, "it waits to be mined")
         return _unknown(signed, f"the node doesn't know it, and nonce {payment.nonce} is unused")
 
-    async def push(self, variant: Payment, sign: Sign) -> bool:
+    async def push(self, variant: Payment, sign: Sign, last_look: Callable[[], None]) -> bool:
         """See that the node has this payment waiting; whether it took it now.
+
+        Args:
+            variant: the payment, or what its decision names in its place.
+            sign: signs it.
+            last_look: raises if its run may not act any more; asked right before it is sent.
 
         Raises:
             NodeUnavailable: There was no usable answer.
@@ -84,6 +89,7 @@ class Broadcaster:
         signed = await sign(variant)
         if await self._waits(signed):
             return False
+        last_look()
         with contextlib.suppress(NodeRefused):  # it has another of this nonce, or the fee is too low now: later again
             await self.node.call("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
             return True

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -139,10 +140,9 @@ class ChainConnector:
             return False
         async with lock:
             try:
-                run.last_look(action)
+                return await self._broadcaster.push(variant, self._sign, partial(run.last_look, action))
             except FirewallError:
                 return False
-            return await self._broadcaster.push(variant, self._sign)
 
     async def vanished(self) -> list[str]:
         """Payments that were final and are no more: a reorganisation went deeper than the owner thought it could.
