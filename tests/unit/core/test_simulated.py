@@ -28,8 +28,8 @@ def _transfer(units: int = 5, sender: str = WALLET) -> Log:
     return _log("Transfer(address,address,uint256)", (sender, OTHER), _word(units))
 
 
-SINGLE, BATCH = (f"Transfer{name}" for name in ("Single(address,address,address,uint256,uint256)", "Batch"))
-BATCH += "(address,address,address,uint256[],uint256[])"
+SINGLE = "TransferSingle(address,address,address,uint256,uint256)"
+BATCH = "TransferBatch(address,address,address,uint256[],uint256[])"
 
 
 def move(kind: Any, units: int, token_id: int | None = None, other: str | None = OTHER) -> Move:
