@@ -28,7 +28,7 @@ from safebox.firewall.mandate.file import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Connector, Engine
-from safebox.firewall.recovery import recover, view_of
+from safebox.firewall.recovery import Doubts, recover, view_of
 from safebox.firewall.runs import Run, Runs
 from safebox.firewall.treasury import Treasury
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY
@@ -152,7 +152,8 @@ class Money:
     async def look(self, seconds: int = 0) -> list[Settled]:
         """Ask about everything that isn't settled, after so much time; what became known."""
         self.clock.advance(seconds)
-        return [each for each in await recover(self.ledger, self.connectors, self.clock, self.runs)]
+        parts = self.ledger, self.connectors, self.clock, self.runs
+        return [*await recover(*parts), *await Doubts(*parts).ask()]
 
     async def end(self) -> Reply | None:
         """The run is over: what is left comes home."""

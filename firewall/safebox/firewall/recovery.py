@@ -69,6 +69,8 @@ async def recover(
 ) -> list[Settled]:
     """Settle what a crash left open, oldest first; what can't be found out stays reserved as unknown.
 
+    What was unknown before is left to `Doubts`: it is reserved all the same, and nobody needs to wait for it.
+
     Args:
         ledger: says what is open, and is told.
         connectors: are asked.
@@ -78,7 +80,8 @@ async def recover(
     Raises:
         LedgerUnavailable: if an outcome can't be recorded.
     """
-    found = [await _asked(decided, ledger, connectors, clock, runs) for decided in ledger.unsettled()]
+    left_open = [decided for decided in ledger.unsettled() if not _is_unknown(decided, ledger)]
+    found = [await _asked(decided, ledger, connectors, clock, runs) for decided in left_open]
     return [settled for settled in found if settled is not None]
 
 
@@ -107,7 +110,7 @@ class Doubts:
         Raises:
             LedgerUnavailable: if an outcome can't be recorded; it is owed.
         """
-        unknown = [decided for decided in self._ledger.unsettled() if self._unknown(decided)]
+        unknown = [decided for decided in self._ledger.unsettled() if _is_unknown(decided, self._ledger)]
         names = {decided.action_id for decided in unknown}
         self._next = {name: when for name, when in self._next.items() if name in names}
         found = [
@@ -117,10 +120,6 @@ class Doubts:
         ]
         return [settled for settled in found if settled is not None]
 
-    def _unknown(self, decided: Decided) -> bool:
-        """What is open but not unknown is under way."""
-        return decided.action_id in self._ledger.book(decided.run).unknown
-
     def _due(self, action: str) -> bool:
         now = time.monotonic()
         when, pause = self._next.get(action, (now, FIRST_PAUSE_SECONDS))
@@ -128,6 +127,11 @@ class Doubts:
             return False
         self._next[action] = now + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
         return True
+
+
+def _is_unknown(decided: Decided, ledger: Ledger) -> bool:
+    """What is open but not unknown is under way, or was when the last firewall ended."""
+    return decided.action_id in ledger.book(decided.run).unknown
 
 
 async def _asked(

@@ -100,6 +100,23 @@ async def test_a_world_that_cannot_be_asked_leaves_it_unknown_and_reserved(monke
     assert len(rig.ledger.unsettled()) == 1
 
 
+async def test_a_start_does_not_wait_for_what_was_unknown_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = await Crashed().allow(pay())
+    asked: list[str] = []
+
+    async def away(action: Any, *_: Any) -> Outcome:
+        asked.append(action.id)
+        raise EffectError("the node is away")
+
+    monkeypatch.setattr(rig.connectors["chain"], "reconcile", away)
+    for _ in range(3):
+        await recover(rig.ledger, rig.connectors, rig.clock)
+    assert len(asked) == 1
+    await Doubts(rig.ledger, rig.connectors, rig.clock).ask()
+    assert len(asked) == 2
+    assert line(rig) == (0, ETH)
+
+
 async def test_a_ledger_that_cannot_be_written_stops_the_start() -> None:
     rig = await Crashed().allow(pay())
     rig.store.broken = True
