@@ -92,11 +92,26 @@ class Rules:
         field = ("input", "action", name)
         if "BoolExpr" in statement:
             ((operator, left, right, _),) = list(comparisons(statement))[:1]
-            return {text_of(right)} if operator == "Eq" and static_path(left) == field and text_of(right) else None
+            if operator != "Eq" or text_of(right) is None:
+                return None
+            return {text_of(right)} if static_path(left) == field else self._keys(source, left, field, text_of(right))
         member = statement.get("Membership")
         if member is None or static_path(member["value"]) != field:
             return None
         return self._members(source, member["collection"])
+
+    def _keys(self, source: Source, left: Any, field: Place, wanted: str | None) -> set[str | None] | None:
+        """The values of the field for which `left`, a rule that looks the field up in a table, gives what is wanted."""
+        looked_up = self._value(source, static_path(left)).get("RefBrack")
+        if looked_up is None or static_path(looked_up["index"]) != field:
+            return None
+        table = self._value(source, static_path(looked_up["refr"])).get("Object", {}).get("fields", [])
+        return {text_of(key) for _, key, value in table if text_of(value) == wanted} or None
+
+    def _value(self, source: Source, path: Place) -> Node:
+        """What a rule of a file is; nothing if the path names none."""
+        named = self._rules.get((*source.package, *path))
+        return next(nodes(named[0][1].value), {}) if named else {}
 
     def _members(self, source: Source, collection: Any) -> set[str | None] | None:
         path = static_path(collection)
