@@ -37,6 +37,7 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_runs": {"state"},
     "safebox_wallet_over_ceiling": set(),
     "safebox_wallet_sweeps_total": set(),
+    "safebox_chain_vanished_total": set(),
     "safebox_port_failures_total": {"port"},
     "safebox_chain_reads_total": {"method"},
     "safebox_requests_total": {"gateway", "status"},

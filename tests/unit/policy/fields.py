@@ -111,7 +111,8 @@ class Rules:
     def _value(self, source: Source, path: Place) -> Node:
         """What a rule of a file is; nothing if the path names none."""
         named = self._rules.get((*source.package, *path))
-        return next(nodes(named[0][1].value), {}) if named else {}
+        nothing: Node = {}
+        return next(nodes(named[0][1].value), nothing) if named else nothing
 
     def _members(self, source: Source, collection: Any) -> set[str | None] | None:
         path = static_path(collection)
