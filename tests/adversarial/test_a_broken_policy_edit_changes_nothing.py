@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ class Watched:
 
     async def verdict(self, tool: str = "email.send") -> str:
         return (await self.engine.decide(cases.encode(cases.good()[tool]))).verdict
+
+
+@pytest.fixture(autouse=True)
+def engines_end_here() -> Iterator[None]:
+    """An engine may end only in its thread; the next policy is checked in another, which may collect garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

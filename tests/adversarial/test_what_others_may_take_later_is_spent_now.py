@@ -51,6 +51,7 @@ budget = "0 PUNK"
 per_approval = "0 PUNK"
 """
 FEE = Charge("wallet", Amount(10**12, "ETH"))
+DOES_AS_IT_SAYS = {"by": "simulate_v1", "reverts": False, "reason": None, "more": []}
 
 
 class ThePack(ScriptedEngine):
@@ -68,7 +69,8 @@ class Wallet(MemoryConnector):
     """Charges what is handed over, and knows the chain."""
 
     async def quote(self, action: Action, run: RunView) -> Quote:
-        return Quote(charges=self._charges(action), facts={"contracts": {ROUTER: True}, "wallet": {"chain_id": 31337}})
+        facts = {"contracts": {ROUTER: True}, "wallet": {"chain_id": 31337}, "simulation": DOES_AS_IT_SAYS}
+        return Quote(charges=self._charges(action), facts=facts)
 
     def _charges(self, action: Action) -> tuple[Charge, ...]:
         fee = (FEE,) if isinstance(action.args, Approve) else ()

@@ -29,13 +29,16 @@ test_what_does_as_it_says_is_not_objected_to if {
 test_what_reverts_is_denied if {
 	every document in _good {
 		changed := _simulated(document, {"reverts": true, "reason": "not here"})
-		_denied == {"simulation.reverts"} with input as changed
+		"simulation.reverts" in _denied with input as changed
+		count(_denied) == 1 with input as changed
 	}
 }
 
 test_what_moves_more_is_denied if {
 	every document in _good {
-		_denied == {"simulation.moves_more"} with input as _simulated(document, {"more": [_drained]})
+		changed := _simulated(document, {"more": [_drained]})
+		"simulation.moves_more" in _denied with input as changed
+		count(_denied) == 1 with input as changed
 	}
 }
 
