@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -130,6 +134,28 @@ def test_an_engine_is_not_asked_from_another_thread(engine: EmbeddedEngine) -> N
     with ThreadPoolExecutor(1) as pool, pytest.raises(PolicyUnavailable) as caught:
         pool.submit(engine.answer, b"{}").result()
     assert caught.value.kind == "thread"
+
+
+def test_an_engine_another_thread_collects_is_freed_by_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    bundle = load_bundle([pack_folder()])
+    gc.collect()
+    gc.disable()
+    try:
+        engine = EmbeddedEngine(bundle)
+        gone = weakref.ref(engine)
+        cycle: list[object] = [engine]
+        cycle.append(cycle)
+        del engine, cycle
+        collector = threading.Thread(target=gc.collect)
+        collector.start()
+        collector.join()
+    finally:
+        gc.enable()
+    assert gone() is None
+    assert EmbeddedEngine(bundle).health().ready
+    assert not complaints
 
 
 def test_a_panic_of_the_engine_is_a_no_and_the_engine_lives_on() -> None:

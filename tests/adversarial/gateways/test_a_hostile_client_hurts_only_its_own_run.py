@@ -88,7 +88,7 @@ async def trickle(port: int, start: bytes, piece: bytes) -> bytes:
     answer = b""
     with contextlib.suppress(ConnectionError):
         async with asyncio.timeout(5):
-            while not reader.at_eof():
+            while not (reader.at_eof() or writer.is_closing()):
                 writer.write(piece)
                 await writer.drain()
                 with contextlib.suppress(TimeoutError):

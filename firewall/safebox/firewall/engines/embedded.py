@@ -34,6 +34,16 @@ PANICS: Final = "pyo3_runtime"
 """The module of `PanicException`, which can't be imported and is no `Exception`."""
 
 
+class _Here(threading.local):
+    """What a thread's engines left behind when another thread collected them; freed only where it was made."""
+
+    def __init__(self) -> None:
+        self.left: list[object] = []
+
+
+_HERE: Final = _Here()
+
+
 class EmbeddedEngine:
     """Decides by a bundle, in the thread that made it.
 
@@ -52,6 +62,8 @@ class EmbeddedEngine:
         self._bundle = bundle
         self._deadline = deadline or nullcontext()
         self._thread = threading.get_ident()
+        self._left = _HERE.left
+        self._left.clear()
         self._program = program or compile_bundle(bundle)
         self._machine = self._fresh_machine()
 
@@ -101,6 +113,11 @@ class EmbeddedEngine:
         if result == _UNDEFINED:
             raise PolicyUnavailable(f"{ENTRYPOINT} is undefined", kind="undefined")
         return result
+
+    def __del__(self) -> None:
+        """Leave what belongs to one thread to it: an engine in a cycle is collected by whichever thread comes along."""
+        if threading.get_ident() != self._thread:
+            self._left.append(vars(self).copy())
 
     def _fresh_machine(self) -> Machine:
         machine = new_machine()
