@@ -129,10 +129,12 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serving(desk: TwinDesk, *, chain: Any = None, limits: Limits | None = None) -> AsyncGenerator[Served]:
+async def serving(
+    desk: TwinDesk, *, chain: Any = None, limits: Limits | None = None, poll: float = 1.0
+) -> AsyncGenerator[Served]:
     """Serve every run of the desk until the end of the block."""
     metrics = Metrics()
-    server = GatewayServer(desk, metrics, chain=chain, limits=limits)
+    server = GatewayServer(desk, metrics, chain=chain, limits=limits, poll=poll)
     urls: dict[str, dict[str, str]] = {}
     for run in desk.views:
         sockets = listeners()

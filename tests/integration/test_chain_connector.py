@@ -239,7 +239,7 @@ async def test_the_ceiling_is_held_against_the_balance(bench: Bench) -> None:
 
 async def test_reads_pass_through_byte_for_byte(bench: Bench) -> None:
     payload = b'{"jsonrpc":"2.0","id":"x","method":"eth_chainId","params":[]}'
-    assert msgspec.json.decode(await bench.chain.forward(payload))["result"] == hex(CHAIN_ID)
+    assert msgspec.json.decode(await bench.node.forward(payload))["result"] == hex(CHAIN_ID)
     assert await bench.chain.healthy()
 
 

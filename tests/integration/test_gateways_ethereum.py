@@ -17,8 +17,8 @@ from web3.types import TxParams
 from safebox.firewall.connectors.jsonrpc import Node, NodeUnavailable
 from safebox.firewall.core.reply import Status
 from safebox.firewall.errors import EffectError
-from safebox.firewall.gateways.ethereum import READS
 from safebox.firewall.gateways.limits import BATCH_MAX, READ_BYTES_MAX
+from safebox.firewall.gateways.methods import READS
 from safebox.firewall.standins.child import StandIn
 from tests.twin_desk import ADDRESS, CHAIN_ID, PAYEE, Served, TwinDesk, done, not_done, serving, view
 
@@ -32,6 +32,9 @@ class NodeReader:
     def __init__(self, url: str) -> None:
         self.node = Node(url)
         self.asked: list[dict[str, Any]] = []
+
+    def pinned(self) -> NodeReader:
+        return self
 
     async def forward(self, payload: bytes) -> bytes:
         self.asked.append(json.loads(payload))
@@ -47,6 +50,9 @@ class CannedReader:
     def __init__(self, answer: bytes = b'{"jsonrpc":"2.0","id":1,"result":"0x1"}') -> None:
         self.answer = answer
         self.asked: list[dict[str, Any]] = []
+
+    def pinned(self) -> CannedReader:
+        return self
 
     async def forward(self, payload: bytes) -> bytes:
         self.asked.append(json.loads(payload))
@@ -143,7 +149,8 @@ async def test_web3_raises_a_refusal_like_a_nodes_own(node: NodeReader) -> None:
     [
         "eth_sendRawTransaction", "eth_sign", "eth_signTransaction", "eth_signTypedData_v4", "personal_sign",
         "personal_unlockAccount", "debug_traceCall", "admin_peers", "anvil_setBalance", "hardhat_impersonateAccount",
-        "evm_mine", "wallet_addEthereumChain", "txpool_content", "miner_start", "eth_newFilter", "eth_subscribe",
+        "evm_mine", "wallet_addEthereumChain", "txpool_content", "miner_start", "eth_newPendingTransactionFilter",
+        "trace_block", "debug_traceTransaction", "eth_simulateV1", "eth_submitWork", "rpc_modules",
         "ETH_CALL", "eth_call ", " eth_call", "eth_Call", "eth_sendtransaction", "eth_sendTransaction\x00", "",
     ],
 )  # fmt: skip

@@ -17,6 +17,7 @@ import msgspec
 from safebox.firewall.approvals import Approvals
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
+from safebox.firewall.connectors.upstream import ChainReads
 from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
@@ -28,7 +29,7 @@ from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
 from safebox.firewall.farsides import watch_far_sides
 from safebox.firewall.gateways.limits import DRAIN_SECONDS
-from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.gateways.server import GatewayServer, load_websockets
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
 from safebox.firewall.inspector import Inspector
@@ -58,6 +59,8 @@ _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
 """How often ceilings and debts to the ledger are looked at."""
+_OPTIONS: Final = {"chain_urls": "chain-url"}
+"""Settings that are not called what their options are."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -138,7 +141,7 @@ class Firewall:
             metrics=self.metrics,
             watch=self.stalls,
         )
-        self.gateways = GatewayServer(self.pipeline, self.metrics, chain=self._world.chain)
+        self.gateways = GatewayServer(self.pipeline, self.metrics, chain=ChainReads(self._world.nodes))
         self.treasury = Treasury(
             self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics, self._received
         )
@@ -173,6 +176,7 @@ class Firewall:
         wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
         self._duties.begin(self._watch(), wallets, far, self._orphans(), self.approvals.follow())
         self._heart.begin(self._beat())
+        asyncio.get_running_loop().run_in_executor(None, load_websockets)
 
     async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
         keystore = Keystore(await key)
@@ -265,8 +269,9 @@ class Firewall:
             shown = [str(each) for each in found] if isinstance(found, tuple) else found  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
             shown = str(shown) if isinstance(shown, Path) else shown  # pyright: ignore[reportUnknownArgumentType]
             if shown != wanted:
+                option = _OPTIONS.get(name, name.replace("_", "-"))
                 raise ConfigError(
-                    f"the firewall that is up was started with another --{name.replace('_', '-')}",
+                    f"the firewall that is up was started with another --{option}",
                     remedy="leave the option out, use another SAFEBOX_HOME, or stop that firewall",
                 )
 

@@ -183,6 +183,7 @@ def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:
         "OPENAI_API_KEY": PLACEHOLDER_KEY,
         "OPENAI_MODEL": inference.models[0] if inference is not None and inference.models else "",
         "WEB3_PROVIDER_URI": f"http://127.0.0.1:{PORTS['ethereum']}",
+        "WEB3_WS_PROVIDER_URI": f"ws://127.0.0.1:{PORTS['ethereum']}",
         "WALLET_ADDRESS": address or "",
     }
     return {name: value for name, value in found.items() if value}

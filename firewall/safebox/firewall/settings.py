@@ -36,6 +36,7 @@ def state_folder() -> Path:
 class Settings(NamedTuple):
     """One firewall's set-up. A URL that is None means the stand-in, which is named wherever it shows.
 
+    `chain_urls` are nodes of one chain, in order of preference; none means the stand-in.
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
     `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
     `prices` of None is the local provider's own list, `core.price.IMAGE_PRICES`. An image or model without a price
@@ -52,7 +53,7 @@ class Settings(NamedTuple):
     home: Path
     policies: tuple[Path, ...]
     playbooks: tuple[Path, ...] = ()
-    chain_url: str | None = None
+    chain_urls: tuple[str, ...] = ()
     smtp_url: str | None = None
     mail_from: str = "agent@safebox.invalid"
     model_url: str | None = None
@@ -101,7 +102,8 @@ class Settings(NamedTuple):
         return {
             "policy": f"OPA server at {self.opa}" if self.opa else "embedded Rego engine",
             "ledger": ", checkpoints also in ".join([f"SQLite, {self.ledger}", *_named(self.checkpoint_to)]),
-            "chain": self.chain_url or "stand-in: py-evm on this machine, no real money",
+            "chain": ", then ".join(map(without_password, self.chain_urls))
+            or "stand-in: py-evm on this machine, no real money",
             "mail": without_password(self.smtp_url)
             if self.smtp_url
             else f"stand-in: a sink in {self.mail}, nothing leaves",

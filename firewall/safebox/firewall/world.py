@@ -12,6 +12,7 @@ from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvide
 from safebox.firewall.connectors.inference import InferenceConnector
 from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
+from safebox.firewall.connectors.upstream import Nodes
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import Connector, RunView
@@ -28,12 +29,14 @@ class World:
     def __init__(
         self,
         chain: ChainConnector,
+        nodes: Nodes,
         compute: ComputeConnector,
         connectors: Mapping[str, Connector],
         standins: list[StandIn],
         urls: Mapping[str, str],
     ) -> None:
         self.chain = chain
+        self.nodes = nodes
         self.compute = compute
         self.connectors = connectors
         self.urls = urls
@@ -57,16 +60,16 @@ class World:
 
         try:
             fund = [f"{keystore.owner_address}={OWNER_FUNDS_WEI}", *settings.stand_in_funds]
-            chain_url = settings.chain_url or await stand_in(
-                "chain", "--state", settings.home / "chain", *(word for each in fund for word in ("--fund", each))
-            )
+            funds = [word for each in fund for word in ("--fund", each)]
+            chain_urls = settings.chain_urls or (await stand_in("chain", "--state", settings.home / "chain", *funds),)
             smtp_url = settings.smtp_url or await stand_in("mail", "--state", settings.mail)
             playbooks = [word for folder in settings.playbooks for word in ("--playbooks", str(folder))]
             model_url = settings.model_url or await stand_in("model", *playbooks)
         finally:
             os.close(log)
+        nodes = Nodes(chain_urls, chain_id)
         chain = ChainConnector(
-            chain_url,
+            nodes,
             chain_id,
             keystore,
             confirmations=settings.confirmations_on(chain_id),
@@ -85,8 +88,8 @@ class World:
                 key=settings.model_key,
             ),
         }
-        urls = {"chain": chain_url, "mail": smtp_url, "model": model_url}
-        return cls(chain, compute, connectors, standins, urls)
+        urls = {"chain": chain_urls[0], "mail": smtp_url, "model": model_url}
+        return cls(chain, nodes, compute, connectors, standins, urls)
 
     async def close(self) -> None:
         """Let go of connections and end the stand-ins."""

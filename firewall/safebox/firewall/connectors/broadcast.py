@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from safebox.firewall.accounts import SignedTransaction
@@ -57,6 +57,14 @@ class Broadcaster:
             NodeUnavailable: There was no usable answer.
             NodeRefused: The node answered with an error.
         """
+        return await (await self._on_one_node())._look(payment, sign)
+
+    async def _on_one_node(self) -> Broadcaster:
+        """All questions of one look go to one node: another may not have the block yet in which a nonce was used."""
+        node = await self.node.choose()
+        return replace(self, node=node, finality=self.finality.on(node))
+
+    async def _look(self, payment: Payment, sign: Sign) -> Outcome:
         # Nonces are read first: if one is used and there is no receipt afterwards, something else used it.
         at = await self.finality.block()
         over = await self._used(payment, at)
@@ -112,7 +120,7 @@ class Broadcaster:
         deadline = loop.time() + self.seconds
         while True:
             try:
-                found = await self._receipt(payment, signed)
+                found = await (await self._on_one_node())._receipt(payment, signed)
             except (NodeUnavailable, NodeRefused) as error:
                 found, note = None, str(error)
             if found is not None:

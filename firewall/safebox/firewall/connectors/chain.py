@@ -177,17 +177,6 @@ class ChainConnector:
         except (NodeUnavailable, NodeRefused) as error:
             raise FactsUnavailable(f"the chain could not be asked: {error}") from error
 
-    async def forward(self, payload: bytes) -> bytes:
-        """Pass a JSON-RPC read on to the node, byte for byte; what may be read is for the gateway to say.
-
-        Raises:
-            EffectError: The node gave no usable answer.
-        """
-        try:
-            return await self._node.forward(payload)
-        except NodeUnavailable as error:
-            raise EffectError(f"the chain could not be asked: {error}") from error
-
     async def _quote_transfer(self, action: Action, args: Transfer, run: RunView) -> Quote:
         wallet = run.mandate.wallet
         cap = _units(wallet.max_fee_per_gas) if wallet is not None else None

@@ -34,6 +34,12 @@ class Finality:
         self._confirmations = confirmations
         self._kept: OrderedDict[str, _Held] = OrderedDict()
 
+    def on(self, node: ChainNode) -> Finality:
+        """The same, asked of one node; what is looked after stays in common."""
+        one = Finality(node, self._confirmations)
+        one._kept = self._kept
+        return one
+
     async def head(self) -> int:
         """The newest block; 0, unasked, where a receipt alone is final.
 
@@ -69,7 +75,10 @@ class Finality:
             NodeUnavailable: There was no usable answer.
             NodeRefused: The node answered with an error.
         """
-        if not self._kept or await self._stands(max(self._kept.values())):
+        return await self.on(await self._node.choose())._vanished() if self._kept else []
+
+    async def _vanished(self) -> list[str]:
+        if await self._stands(max(self._kept.values())):
             return []
         gone: list[str] = []
         for transaction, held in list(self._kept.items()):

@@ -1,6 +1,7 @@
 """A JSON-RPC client for one Ethereum node: bounded in time and size, exact numbers, no address in any error.
 
-A node's URL often carries an API key, so no message repeats it.
+A node's URL often carries an API key, so no message repeats it. What agents read goes over connections of its own:
+however many reads of theirs a node keeps waiting, the firewall's own questions find a free one.
 """
 
 from __future__ import annotations
@@ -19,14 +20,28 @@ if TYPE_CHECKING:
     import aiohttp
 
 TIMEOUT_SECONDS: Final = 10
+CONNECT_SECONDS: Final = 3
+"""A node that is there takes a connection in a fraction of a second, also across an ocean."""
+PASSED_ON_MAX: Final = 64
+"""Connections for what agents read, of all runs together; more reads wait for one, within their time."""
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A block with all its transactions is about a megabyte."""
 _QUANTITY: Final = re.compile(r"0x(0|[1-9a-f][0-9a-f]{0,63})", re.ASCII | re.IGNORECASE)
+_BUSY: Final = frozenset({429, 502, 503, 504})
+"""What stands before a node says with these that the node isn't answering, also where it says so in JSON."""
 _DATA: Final = re.compile(r"0x([0-9a-f]{2})*", re.ASCII | re.IGNORECASE)
+
+
+_HEADERS: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+"""A compressed answer is of a size nobody knows before it is there."""
 
 
 class NodeUnavailable(Exception):
     """The node did not answer, or not in JSON-RPC."""
+
+
+class AnswerTooLong(NodeUnavailable):
+    """The node is well, and what it was asked for is more than is taken."""
 
 
 class NodeRefused(Exception):
@@ -59,6 +74,14 @@ class ChainNode(Protocol):
         """Ask for a number. Raises as `Node.call` does."""
         ...
 
+    async def choose(self) -> ChainNode:
+        """One node, for questions whose answers must be of one state: another node may be ahead or behind.
+
+        Raises:
+            NodeUnavailable: There is none.
+        """
+        ...
+
     async def forward(self, payload: bytes) -> bytes:
         """Pass a request on byte for byte. Raises as `Node.forward` does."""
         ...
@@ -81,6 +104,7 @@ class Node:
         self._url = url
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
+        self._passing: aiohttp.ClientSession | None = None
         self._numbers = itertools.count(1)
 
     async def call(self, method: str, *params: Any) -> Any:
@@ -92,7 +116,7 @@ class Node:
         """
         number = next(self._numbers)
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-        content = await self.forward(msgspec.json.encode(request))
+        content = await self._post(msgspec.json.encode(request))
         try:
             answer = msgspec.json.decode(content, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -112,39 +136,56 @@ class Node:
         """
         return quantity(await self.call(method, *params))
 
+    async def choose(self) -> Node:
+        """This node."""
+        return self
+
     async def forward(self, payload: bytes) -> bytes:
         """Pass a request on byte for byte and return the answer byte for byte.
 
         Raises:
-            NodeUnavailable: No answer in time, a redirect, an HTTP error without JSON, or an answer that is too long.
+            NodeUnavailable: No answer in time, a redirect, or an HTTP error without JSON.
+            AnswerTooLong: The answer is longer than `ANSWER_BYTES_MAX`.
         """
+        return await self._post(payload, passed_on=True)
+
+    async def _post(self, payload: bytes, *, passed_on: bool = False) -> bytes:
         await load("aiohttp")
         import aiohttp
 
-        session = self._open()
-        headers = {"Content-Type": "application/json"}
+        session = self._passed_on() if passed_on else self._own()
         try:
-            async with session.post(self._url, data=payload, headers=headers, allow_redirects=False) as response:
-                content = await _bounded(response)
-                if response.content_type != "application/json":
-                    raise NodeUnavailable(f"the node answered HTTP {response.status} without JSON")
-                return content
+            async with session.post(self._url, data=payload, headers=_HEADERS, allow_redirects=False) as response:
+                if response.content_type != "application/json" or response.status in _BUSY:
+                    raise NodeUnavailable(f"the node answered HTTP {response.status} without an answer")
+                return await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NodeUnavailable(f"the node did not answer ({type(error).__name__})") from error
 
     async def close(self) -> None:
         """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = (self._session, self._passing)
+        self._session = self._passing = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _own(self) -> aiohttp.ClientSession:
         if self._session is None:
-            import aiohttp
-
-            timeout = aiohttp.ClientTimeout(total=self._timeout)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+            self._session = self._open()
         return self._session
+
+    def _passed_on(self) -> aiohttp.ClientSession:
+        if self._passing is None:
+            self._passing = self._open(PASSED_ON_MAX)
+        return self._passing
+
+    def _open(self, connections: int = 100) -> aiohttp.ClientSession:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=min(self._timeout, CONNECT_SECONDS))
+        connector = aiohttp.TCPConnector(limit=connections)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
 
 
 def quantity(value: object) -> int:
@@ -170,9 +211,11 @@ def data(value: object) -> bytes:
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or 0) > ANSWER_BYTES_MAX:
+        raise AnswerTooLong(f"the node's answer is longer than {ANSWER_BYTES_MAX} bytes")
     content = bytearray()
     async for chunk in response.content.iter_any():
         content += chunk
         if len(content) > ANSWER_BYTES_MAX:
-            raise NodeUnavailable(f"the node's answer is longer than {ANSWER_BYTES_MAX} bytes")
+            raise AnswerTooLong(f"the node's answer is longer than {ANSWER_BYTES_MAX} bytes")
     return bytes(content)

@@ -97,6 +97,14 @@ class MemoryNode:
         result = await self.call(asked["method"], *asked["params"])
         return msgspec.json.encode({"jsonrpc": "2.0", "id": asked["id"], "result": result})
 
+    async def choose(self) -> MemoryNode:
+        """This node."""
+        return self
+
+    def pinned(self) -> MemoryNode:
+        """This node."""
+        return self
+
     async def close(self) -> None:
         """Do nothing."""
 

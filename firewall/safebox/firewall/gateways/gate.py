@@ -60,6 +60,11 @@ class Gate:
         """Forget a closed connection."""
         self.connections.discard(connection)
 
+    def hand_over(self, connection: Connection, to: Connection) -> None:
+        """A connection goes on as another one, in its place."""
+        self.connections.discard(connection)
+        self.connections.add(to)
+
     def _make_room(self) -> bool:
         unused = [(one.idle_since, one) for one in self.connections if one.idle_since is not None]
         if not unused:

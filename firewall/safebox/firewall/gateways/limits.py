@@ -63,6 +63,14 @@ DRAIN_SECONDS: Final = 5.0
 
 BATCH_MAX: Final = 100
 """Elements of one JSON-RPC batch."""
+FRAGMENTS_MAX: Final = 128
+"""Frames one WebSocket message may come in; libraries send one, or pieces of a few kilobytes."""
+MESSAGES_AT_ONCE: Final = 16
+"""Messages of one WebSocket worked on at once; the next ones wait unread."""
+CONTROLS_MAX: Final = 100
+"""Pings and the like of one WebSocket in a second; a client that lives sends one in twenty."""
+FRAMES_AT_ONCE: Final = 16
+"""Frames of a WebSocket taken apart in one go: about a millisecond, then others have their turn."""
 READ_BYTES_MAX: Final = 8_192
 """Parameters of one chain read, as JSON: they leave the firewall unjudged, so they are kept small."""
 

@@ -59,7 +59,8 @@ class Party:
         def connect() -> GatewayProtocol:
             return GatewayProtocol(
                 config, state,
-                endpoint=endpoint, gate=self.gate, share=share(), limits=self._limits, metrics=self._metrics,
+                endpoint=endpoint, run=self._run, gate=self.gate, share=share(),
+                limits=self._limits, metrics=self._metrics,
             )  # fmt: skip
 
         return connect

@@ -6,6 +6,7 @@ Here a connection is bounded in each of these, in one place, and says so in the 
 Rule 1: no timer per request. A connection knows its deadline; the server looks at all of them once a second.
 Rule 2: a request that could be read in two ways (lengths, trailers, upgrades) is not read at all.
 Rule 3: what was asked before the fault is still answered; after it the connection closes.
+Rule 4: a connection becomes a WebSocket with its first request or never, and only where its gateway speaks one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import httptools
 from uvicorn.config import Config
@@ -26,6 +29,9 @@ from safebox.firewall.gateways.gate import Gate, Overloaded
 from safebox.firewall.gateways.limits import FIELDS_MAX, HEAD_BYTES_MAX, PIPELINE_MAX, Limits
 from safebox.firewall.metrics import Metrics
 
+if TYPE_CHECKING:
+    from safebox.firewall.gateways.websocket import Conversation
+
 _MALFORMED: Final = Reply(
     status=Status.INVALID, code="request.invalid", message="this is not one plain request of HTTP/1.1"
 )
@@ -35,6 +41,21 @@ _HEAD_TOO_LARGE: Final = Reply(
 _TOO_SLOW: Final = Reply(status=Status.INVALID, code="request.too_slow", message="the request took too long to arrive")
 _CROWDED: Final = overloaded(Overloaded("this run has too many connections open; nothing was done"))
 _NEVER: Final = math.inf
+
+
+@runtime_checkable
+class SocketEndpoint(Endpoint, Protocol):
+    """An endpoint that also speaks over WebSockets."""
+
+    def unwelcome(self, path: str, origin: bytes | None) -> Reply | None:
+        """Why a WebSocket isn't opened; None if it is."""
+        ...
+
+    def converse(
+        self, run: str, gate: Gate, send: Callable[[bytes], Awaitable[None]], end: Callable[[], None]
+    ) -> Conversation:
+        """What answers the messages of a new WebSocket of a run."""
+        ...
 
 
 class _FaultError(Exception):
@@ -50,6 +71,7 @@ class GatewayProtocol(HttpToolsProtocol):
         state: ServerState,
         *,
         endpoint: Endpoint,
+        run: str,
         gate: Gate,
         share: int,
         limits: Limits,
@@ -60,6 +82,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.deadline = _NEVER
         self.write_deadline = _NEVER
         self._endpoint = endpoint
+        self._run = run
         self._gate = gate
         self._share = share
         self._limits = limits
@@ -69,6 +92,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._heads = 0
         self._head_bytes = 0
         self._fault: Reply | None = None
+        self._switching = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a place in the run's share, or say that there is none."""
@@ -94,7 +118,11 @@ class GatewayProtocol(HttpToolsProtocol):
         head = self._heads if self._in_head else None
         try:
             self.parser.feed_data(data)  # pyright: ignore[reportOptionalMemberAccess]
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as upgrade:
+            if not self._switching or not self._switch(data[upgrade.args[0] :]):
+                self._stop(self._fault or _MALFORMED)
+            return
+        except httptools.HttpParserError:
             self._stop(self._fault or _MALFORMED)
             return
         if self._in_head and head == self._heads:
@@ -143,6 +171,9 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request, unless it wants another protocol or too many are waiting."""
         self._in_head = False
+        if self._asks_for_socket():
+            self._switching = True
+            return
         if len(self.pipeline) >= PIPELINE_MAX or not self._plain_framing():
             raise _FaultError
         super().on_headers_complete()
@@ -162,8 +193,47 @@ class GatewayProtocol(HttpToolsProtocol):
             )
         return len(lengths) <= 1 and all(value.isdigit() for value in lengths)
 
+    def _asks_for_socket(self) -> bool:
+        """Whether a connection's first request, without a body, asks for a WebSocket that this gateway speaks."""
+        parser = self.parser
+        if parser is None or not parser.should_upgrade() or self._heads > 1:  # pyright: ignore[reportUnnecessaryComparison]
+            return False
+        names = {name for name, _ in self.headers}
+        if parser.get_http_version() != "1.1":
+            return False
+        wants = [value.lower() for name, value in self.headers if name == b"upgrade"] == [b"websocket"]
+        bare = parser.get_method() == b"GET" and not names & {b"content-length", b"transfer-encoding", b"expect"}
+        return wants and bare and isinstance(self._endpoint, SocketEndpoint)
+
+    def _switch(self, rest: bytes) -> bool:
+        """Hand the connection over to a WebSocket; False if the request asks for none in the right words."""
+        from safebox.firewall.gateways.websocket import Line, WebSocket  # loaded after the start
+
+        endpoint = self._endpoint
+        assert isinstance(endpoint, SocketEndpoint)  # noqa: S101 - it was when the headers ended
+        origins = [value for name, value in self.headers if name == b"origin"]
+        path = (httptools.parse_url(self.url).path or b"").decode("ascii", "replace")
+        self._fault = endpoint.unwelcome(path, b", ".join(origins) if origins else None)
+        if self._fault is not None:
+            return False
+        line = Line(endpoint, self._gate, self._limits, self._metrics, self.tasks)
+        socket = WebSocket(line, self.transport)
+        fields = b"".join(name + b": " + value + b"\r\n" for name, value in self.headers)
+        if not socket.open(b"GET / HTTP/1.1\r\n" + fields + b"\r\n", partial(endpoint.converse, self._run, self._gate)):
+            return False
+        self._metrics.request(endpoint.name, 101)
+        self.connections.discard(self)
+        self._gate.hand_over(self, socket)
+        self.deadline = _NEVER
+        self.transport.set_protocol(socket)
+        if rest:
+            socket.data_received(rest)
+        return True
+
     def on_message_complete(self) -> None:
         """The body is there: the time is the gateway's now."""
+        if self._switching:
+            return
         super().on_message_complete()
         self._rearm()
 

@@ -7,12 +7,14 @@ import logging
 import resource
 import socket
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 from safebox.firewall.gateways.entrance import Entrance
-from safebox.firewall.gateways.ethereum import ChainReader, EthereumGateway
+from safebox.firewall.gateways.ethereum import EthereumGateway
 from safebox.firewall.gateways.exchange import Endpoint
 from safebox.firewall.gateways.gate import Gate
+from safebox.firewall.gateways.heads import POLL_SECONDS, ChainReader
 from safebox.firewall.gateways.inference import InferenceGateway
 from safebox.firewall.gateways.limits import CONNECTIONS_MAX, CONNECTIONS_MIN, DRAIN_SECONDS, SPARE_DESCRIPTORS, Limits
 from safebox.firewall.gateways.listeners import Party
@@ -23,6 +25,11 @@ from safebox.firewall.ports import Desk
 _log: Final = logging.getLogger(__name__)
 
 
+def load_websockets() -> None:
+    """Load what only WebSockets need, so that the first one keeps nobody waiting."""
+    import_module("safebox.firewall.gateways.websocket")
+
+
 class GatewayServer:
     """Serves each run's listeners; who asks is which listener accepted.
 
@@ -31,16 +38,20 @@ class GatewayServer:
         metrics: Counts the requests.
         chain: Passes chain reads on; without it they are refused.
         limits: The bounds in time.
+        poll: How often the chain is asked for its newest block while anybody waits for it, in seconds.
     """
 
     def __init__(
-        self, desk: Desk, metrics: Metrics, *, chain: ChainReader | None = None, limits: Limits | None = None
+        self,
+        desk: Desk,
+        metrics: Metrics,
+        *,
+        chain: ChainReader | None = None,
+        limits: Limits | None = None,
+        poll: float = POLL_SECONDS,
     ) -> None:
-        self._endpoints: tuple[Endpoint, ...] = (
-            ToolsGateway(desk),
-            InferenceGateway(desk),
-            EthereumGateway(desk, metrics, chain),
-        )
+        self._ethereum = EthereumGateway(desk, metrics, chain, poll=poll)
+        self._endpoints: tuple[Endpoint, ...] = (ToolsGateway(desk), InferenceGateway(desk), self._ethereum)
         self._metrics = metrics
         self._limits = limits or Limits()
         self._entrance = Entrance()
@@ -80,6 +91,7 @@ class GatewayServer:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        await self._ethereum.close()
         tasks = {task for party in self._leaving for task in party.tasks}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)

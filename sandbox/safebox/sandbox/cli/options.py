@@ -19,7 +19,8 @@ PlaybooksOption = Annotated[
     list[Path] | None, typer.Option("--playbooks", metavar="DIR", help="Playbooks of the scripted model.")
 ]
 ChainOption = Annotated[
-    str | None, typer.Option("--chain-url", metavar="URL", help="An Ethereum node; else a stand-in.")
+    list[str] | None,
+    typer.Option("--chain-url", metavar="URL", help="An Ethereum node, further ones stand by; else a stand-in."),
 ]
 ChainIdOption = Annotated[int | None, typer.Option("--chain-id", metavar="N", help="The only chain ever signed for.")]
 ConfirmationsOption = Annotated[

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from safebox.sandbox.cli.setup import Setup
 
 _ONE: Final = {
-    "--chain-url": "chain_url",
     "--smtp-url": "smtp_url",
     "--mail-from": "mail_from",
     "--model-url": "model_url",
@@ -20,6 +19,7 @@ _ONE: Final = {
     "--opa": "opa",
 }
 _MANY: Final = {
+    "--chain-url": ("chain_urls", str),
     "--policies": ("policies", Path),
     "--playbooks": ("playbooks", Path),
     "--model-price": ("model_prices", str),

@@ -56,7 +56,7 @@ def run(
         policies=tuple(policies or ()),
         governance=governance,
         playbooks=tuple(playbooks or ()),
-        chain_url=chain_url,
+        chain_urls=tuple(chain_url or ()),
         chain_id=chain_id,
         confirmations=confirmations,
         stuck=stuck,

@@ -69,7 +69,7 @@ def serve(
         policies=tuple(policies or ()),
         governance=governance,
         playbooks=tuple(playbooks or ()),
-        chain_url=chain_url,
+        chain_urls=tuple(chain_url or ()),
         chain_id=chain_id,
         confirmations=confirmations,
         stuck=stuck,

@@ -22,7 +22,7 @@ class Setup(NamedTuple):
     policies: tuple[Path, ...] = ()
     governance: Path | None = None
     playbooks: tuple[Path, ...] = ()
-    chain_url: str | None = None
+    chain_urls: tuple[str, ...] = ()
     chain_id: int | None = None
     smtp_url: str | None = None
     mail_from: str = "agent@safebox.invalid"
@@ -44,9 +44,9 @@ class Setup(NamedTuple):
             *(("--playbooks", str(each.absolute())) for each in self.playbooks),
             *(("--model-price", each) for each in self.model_prices),
             *(("--fund", each) for each in self.funds),
+            *(("--chain-url", each) for each in self.chain_urls),
             *(("--checkpoint-to", each) for each in self._second_places()),
             ("--governance", self.governance.absolute() if self.governance else None),
-            ("--chain-url", self.chain_url),
             ("--chain-id", self.chain_id),
             ("--smtp-url", self.smtp_url),
             ("--mail-from", self.mail_from),
@@ -66,7 +66,7 @@ class Setup(NamedTuple):
             "policies": [str(each) for each in self._layers()] if self.policies else None,
             "governance": str(self.governance.absolute()) if self.governance else None,
             "playbooks": [str(each.absolute()) for each in self.playbooks],
-            "chain_url": self.chain_url,
+            "chain_urls": list(self.chain_urls),
             "smtp_url": self.smtp_url,
             "mail_from": self.mail_from if self.mail_from != Setup._field_defaults["mail_from"] else None,
             "model_url": self.model_url,
@@ -93,7 +93,7 @@ class Setup(NamedTuple):
             policies=self._layers(),
             governance=self.governance.absolute() if self.governance else None,
             playbooks=tuple(each.absolute() for each in self.playbooks),
-            chain_url=self.chain_url,
+            chain_urls=self.chain_urls,
             smtp_url=self.smtp_url,
             mail_from=self.mail_from,
             model_url=self.model_url or (OPENAI_URL if key is not None else None),
@@ -145,7 +145,7 @@ class Setup(NamedTuple):
         """
         from safebox.firewall.settings import STAND_IN_CHAIN_ID
 
-        if self.chain_id is None and self.chain_url is not None:
+        if self.chain_id is None and self.chain_urls:
             raise ConfigError("--chain-url without --chain-id", remedy="say which chain the node must be on")
         return self.chain_id if self.chain_id is not None else STAND_IN_CHAIN_ID
 
