@@ -38,6 +38,7 @@ from safebox.firewall.keystore import Keystore
 from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
+from safebox.firewall.loading import load
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
@@ -120,6 +121,8 @@ class Firewall:
         self.ledger = Ledger(self._store)
         inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
         self._duties.begin(inspector.work())
+        if any(self.ledger.unsettled()):  # far sides will be asked; what that needs is loaded beside the rest
+            self._duties.begin(load("aiohttp"))
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.policy = Policy(
             self._settings,

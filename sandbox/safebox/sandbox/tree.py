@@ -5,8 +5,9 @@ small programs, and the shared libraries all of these need. It serves both engin
 layer, bubblewrap as the read-only root. Nothing else of the host is in it: no /etc, no keys, no home.
 """
 
+from __future__ import annotations
+
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -16,8 +17,12 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safebox.sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 Progress = Callable[[str], None]
 
@@ -154,12 +159,14 @@ def _agents_package() -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def _distributions() -> list[importlib.metadata.Distribution]:
+def _distributions() -> list[Distribution]:
     """The installed packages agents want, with all they require, by name."""
+    from importlib.metadata import PackageNotFoundError, distribution  # a firewall that starts needs none of this
+
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    found: dict[str, importlib.metadata.Distribution] = {}
+    found: dict[str, Distribution] = {}
     wanted: list[tuple[str, frozenset[str]]] = [(each, frozenset()) for each in PACKAGES]
     seen: set[tuple[str, frozenset[str]]] = set()
     while wanted:
@@ -168,8 +175,8 @@ def _distributions() -> list[importlib.metadata.Distribution]:
             continue
         seen.add(asked)
         try:
-            each = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
+            each = distribution(name)
+        except PackageNotFoundError:
             continue
         found[canonicalize_name(name)] = each
         for line in each.requires or ():

@@ -89,3 +89,52 @@ async def test_a_ledger_that_is_gone_is_not_believed(path: Path, tmp_path: Path)
     assert "there is no ledger" in str(ledger.fault)
     assert metrics.registry.get_sample_value("safebox_ledger_verified") == 0
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("UPDATE checkpoints SET note = 'x' WHERE size = (SELECT max(size) FROM checkpoints)", "checkpoint 3: "),
+        ("DELETE FROM checkpoints WHERE size = 0; DELETE FROM checkpoints", "no checkpoint is there"),
+        ("DELETE FROM events WHERE seq = 3", "checkpoint 3 speaks of records that are not there"),
+    ],
+)
+async def test_a_start_believes_no_ledger_its_last_checkpoint_says_no_to(
+    path: Path, tmp_path: Path, change: str, fault: str
+) -> None:
+    notary = await three_signed_records(path, tmp_path)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(change)
+    ledger, _ = await looked_at(path, notary)
+    assert str(ledger.fault).startswith(fault)
+
+
+async def test_an_old_checkpoint_is_left_to_the_look_after_the_start(path: Path, tmp_path: Path) -> None:
+    notary = await three_signed_records(path, tmp_path)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE checkpoints SET note = 'x' WHERE size = 1")
+        db.commit()
+    ledger, inspector = await looked_at(path, notary)
+    assert ledger.fault is None
+    await inspector.look()
+    assert str(ledger.fault).startswith("checkpoint 1: ")
+
+
+async def three_signed_records(path: Path, tmp_path: Path) -> Notary:
+    """A ledger of three records, each with its own checkpoint."""
+    notary = Notary.open(tmp_path / "keystore")
+    for at in (1, 2, 3):
+        store = SqliteStore(path, notary=notary)
+        await Ledger(store).note(PolicyActivated(at_ns=at, bundle="a"))
+        store.close()
+    return notary
+
+
+async def looked_at(path: Path, notary: Notary) -> tuple[Ledger, Inspector]:
+    """That ledger as a firewall that starts has looked at it once."""
+    store = SqliteStore(path, notary=notary, signing=False)
+    ledger = Ledger(store)
+    inspector = Inspector(path, notary.verifier, ledger, store, Metrics())
+    await inspector.look()
+    store.close()
+    return ledger, inspector

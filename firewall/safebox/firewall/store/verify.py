@@ -55,7 +55,12 @@ class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(
-    path: Path, progress: Progress | None = None, *, key: Verifier | None = None, kept: Sequence[Checkpoint] = ()
+    path: Path,
+    progress: Progress | None = None,
+    *,
+    key: Verifier | None = None,
+    kept: Sequence[Checkpoint] = (),
+    outermost: bool = False,
 ) -> VerifyReport:
     """Check a ledger from its first record to its last.
 
@@ -64,6 +69,7 @@ def verify(
         progress: told (checked, of) from time to time.
         key: checks the signatures; without it they aren't looked at.
         kept: checkpoints that were kept elsewhere.
+        outermost: check the signatures of the first and the last checkpoint only; see `Signatures`.
 
     Raises:
         ConfigError: if there is no file, and no checkpoint says that there was one.
@@ -71,7 +77,7 @@ def verify(
     if kept and not path.is_file():
         return _gone(kept)
     with open_ledger(path) as db:
-        signatures = None if key is None else Signatures(db, key)
+        signatures = None if key is None else Signatures(db, key, outermost=outermost)
         elsewhere = KeptElsewhere(kept)
         walk = Walk([each for each in (signatures, elsewhere) if each is not None])
         walk.over(db, progress)

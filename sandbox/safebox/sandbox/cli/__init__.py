@@ -21,6 +21,8 @@ def main() -> None:
 
     if sys.argv[1:2] == ["run"]:
         _leave(status_of(_run))
+    if sys.argv[1:2] == ["serve"]:
+        sys.exit(status_of(_serve))
     sys.exit(status_of(_command))
 
 
@@ -44,15 +46,25 @@ SWITCH_SECONDS = 0.0005
 
 
 def _run() -> int:
-    from safebox.sandbox.cli.quick import read
+    from safebox.sandbox.cli.quick import read_run
 
-    asked = read(sys.argv[2:])
+    asked = read_run(sys.argv[2:])
     if asked is None:
         return _command()
     sys.setswitchinterval(SWITCH_SECONDS)
     from safebox.sandbox.cli.session import run_to_end
 
     return run_to_end(asked.setup, asked.folder, asked.command, as_json=asked.as_json)
+
+
+def _serve() -> int:
+    from safebox.sandbox.cli.quick import read_serve
+    from safebox.sandbox.cli.serving import WARM, serve_to_end
+
+    asked = read_serve(sys.argv[2:], warm=WARM)
+    if asked is None:
+        return _command()
+    return serve_to_end(asked.setup, warm=asked.warm, until_idle=asked.until_idle)
 
 
 def _command() -> int:
