@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from web3 import HTTPProvider, Web3
 from web3.exceptions import Web3RPCError
 from web3.types import TxParams
 
+from safebox.firewall.accounts import LocalAccount
 from safebox.firewall.connectors.jsonrpc import Node, NodeUnavailable
 from safebox.firewall.core.reply import Status
 from safebox.firewall.errors import EffectError
@@ -144,10 +146,66 @@ async def test_web3_raises_a_refusal_like_a_nodes_own(node: NodeReader) -> None:
             }
 
 
+@pytest.mark.parametrize(("known", "answered"), [({"transaction_hash": HASH}, True), ({}, False), (None, False)])
+async def test_a_payment_whose_end_is_unknown_is_answered_with_its_hash_if_it_has_one(
+    served: Served, known: dict[str, Any] | None, answered: bool
+) -> None:
+    unknown = not_done(Status.UNKNOWN, "firewall.effect_unknown")
+    served.desk.reply = msgspec.structs.replace(unknown, result=known)
+    answer = await call(served, "eth_sendTransaction", {"from": ADDRESS, "to": PAYEE, "value": "0x1"})
+    assert answer.get("result") == (HASH if answered else None)
+    assert ("error" in answer) is not answered
+    assert answered or answer["error"]["data"]["code"] == "firewall.effect_unknown"
+
+
+async def test_what_was_refused_is_never_answered_with_a_hash(served: Served) -> None:
+    for status in set(Status) - {Status.DONE, Status.UNKNOWN}:
+        served.desk.reply = msgspec.structs.replace(not_done(status, "x.y"), result={"transaction_hash": HASH})
+        answer = await call(served, "eth_sendTransaction", {"from": ADDRESS, "to": PAYEE, "value": "0x1"})
+        assert ("result" in answer, answer["error"]["data"]["code"]) == (False, "x.y")
+
+
+def signed(key: bytes) -> str:
+    fields = {
+        "chainId": CHAIN_ID, "nonce": 0, "gas": 21_000, "to": Web3.to_checksum_address(PAYEE), "value": 1,
+        "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 1, "data": b"",
+    }  # fmt: skip
+    return "0x" + LocalAccount(key).sign_transaction(fields).raw_transaction.hex()
+
+
+@pytest.mark.parametrize(
+    ("raw", "code", "number"),
+    [
+        (signed(b"\x07" * 32), "transaction.foreign_signer", -32003),
+        (signed(b"\x07" * 32) + "00", "transaction.malformed", -32003),
+        ("0x02f86b", "transaction.malformed", -32003),
+        ("0x", "request.invalid", -32602), ("0x0", "request.invalid", -32602), ("02", "request.invalid", -32602),
+        (None, "request.invalid", -32602), (7, "request.invalid", -32602), (["0x02"], "request.invalid", -32602),
+        ("0x" + "02" * 40_000, "request.invalid", -32602),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_another_key_signed_is_refused_for_whose_it_is(
+    served: Served, reader: CannedReader, raw: Any, code: str, number: int
+) -> None:
+    error = (await call(served, "eth_sendRawTransaction", raw))["error"]
+    assert (error["code"], error["data"]["code"]) == (number, code)
+    assert served.desk.calls == []
+    assert reader.asked == []
+
+
+async def test_even_the_runs_own_key_sends_nothing_from_inside(reader: CannedReader) -> None:
+    own = msgspec.structs.replace(view(), address=LocalAccount(b"\x07" * 32).address)
+    async with serving(TwinDesk(views={"run_1": own}), chain=reader) as served:
+        error = (await call(served, "eth_sendRawTransaction", signed(b"\x07" * 32)))["error"]
+    assert (error["code"], error["data"]["code"]) == (-32003, "transaction.signed_elsewhere")
+    assert (served.desk.calls, reader.asked) == ([], [])
+
+
 @pytest.mark.parametrize(
     "method",
     [
-        "eth_sendRawTransaction", "eth_sign", "eth_signTransaction", "eth_signTypedData_v4", "personal_sign",
+        "eth_sign", "eth_signTransaction", "eth_signTypedData_v4", "personal_sign",
         "personal_unlockAccount", "debug_traceCall", "admin_peers", "anvil_setBalance", "hardhat_impersonateAccount",
         "evm_mine", "wallet_addEthereumChain", "txpool_content", "miner_start", "eth_newPendingTransactionFilter",
         "trace_block", "debug_traceTransaction", "eth_simulateV1", "eth_submitWork", "rpc_modules",

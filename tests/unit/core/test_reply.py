@@ -54,14 +54,15 @@ def test_a_refusal_is_told_with_all_its_reasons(
     assert reply.result is None
 
 
-def test_only_what_was_done_has_a_result() -> None:
+def test_what_was_done_has_a_result_and_what_is_unknown_what_is_known_of_it() -> None:
     done = told(TRANSFER, settled("done"))
     assert (done.status, done.result, done.code) == (Status.DONE, SETTLED.result, "")
     failed = told(TRANSFER, settled("failed"))
     assert (failed.status, failed.result, failed.code) == (Status.FAILED, None, "firewall.effect_failed")
-    for outcome in (settled("unknown"), None):
+    nothing = msgspec.structs.replace(settled("unknown"), result={})
+    for outcome, known in ((settled("unknown"), SETTLED.result), (nothing, None), (None, None)):
         unknown = told(TRANSFER, outcome)
-        assert (unknown.status, unknown.result, unknown.code) == (Status.UNKNOWN, None, "firewall.effect_unknown")
+        assert (unknown.status, unknown.result, unknown.code) == (Status.UNKNOWN, known, "firewall.effect_unknown")
 
 
 def test_under_the_same_key_the_same_is_said_again() -> None:

@@ -35,7 +35,10 @@ class Status(enum.StrEnum):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """The pipeline's answer to one call. `result` is there only when `status` is done."""
+    """The pipeline's answer to one call.
+
+    `result` is there when `status` is done, and when it is unknown what is known nevertheless: a payment's hash.
+    """
 
     status: Status
     decision_id: str | None = None
@@ -69,15 +72,16 @@ def refused(decided: Decided) -> Reply:
 
 def told(decided: Decided, settled: Settled | None) -> Reply:
     """Say what became of an allowed action; without an outcome it is unknown."""
+    known = None
     if settled is not None and settled.status == "done":
         return Reply(status=Status.DONE, decision_id=decided.decision, result=settled.result)
     if settled is not None and settled.status == "failed":
         status, code, message = Status.FAILED, "firewall.effect_failed", settled.detail
     else:
         status, code, message = Status.UNKNOWN, "firewall.effect_unknown", "it is not known whether this was done"
-    return Reply(
-        status=status, decision_id=decided.decision, code=code, message=message, reasons=(Reason(code, message),)
-    )
+        known = settled.result or None if settled is not None else None
+    reasons = (Reason(code, message),)
+    return Reply(status=status, decision_id=decided.decision, code=code, message=message, reasons=reasons, result=known)
 
 
 def about(hold: Hold, now: int) -> Reply:

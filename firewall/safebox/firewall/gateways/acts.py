@@ -1,11 +1,15 @@
-"""JSON-RPC methods that are actions: what tool each is, how its parameters become arguments, what is answered."""
+"""JSON-RPC methods that are actions: what tool each is, how its parameters become arguments, what is answered.
+
+And those that never are, with why.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from safebox.firewall.gateways.transaction import transfer_arguments
+from safebox.firewall.errors import CallerError
+from safebox.firewall.gateways.transaction import refuse_signed, transfer_arguments
 from safebox.firewall.ports import RunView
 
 
@@ -26,4 +30,11 @@ def _transaction(params: list[Any], view: RunView) -> tuple[str, dict[str, Any]]
 
 
 ACTS: Final[dict[str, Act]] = {"eth_sendTransaction": Act(1, _transaction, "transaction_hash")}
-"""A transaction that is already signed (`eth_sendRawTransaction`) is not here: it would be another key's."""
+
+
+def _signed(params: list[Any], view: RunView) -> CallerError:
+    return refuse_signed(params[0] if len(params) == 1 else None, view)
+
+
+REFUSALS: Final[dict[str, Callable[[list[Any], RunView], CallerError]]] = {"eth_sendRawTransaction": _signed}
+"""Methods that are there to be refused, each with a reason of its own."""

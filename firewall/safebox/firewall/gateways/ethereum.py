@@ -4,7 +4,7 @@ Rule 1: a method is in the table `methods.METHODS`, by its exact name, or it doe
 Rule 2: what the firewall knows itself (chain, address) it answers itself.
 Rule 3: reads go to the node, bounded and only for runs with a wallet; they change nothing, and answers come back as the
         node wrote them. All reads of one batch are of one node.
-Rule 4: what would sign or send is an action like any other (`acts.ACTS`).
+Rule 4: what would sign or send is an action like any other (`acts.ACTS`); what comes signed is refused for whose it is.
 Rule 5: filters and subscriptions are this run's own; no node keeps them, and no other run can ask for them.
 Rule 6: a page of another origin is not the run's program: what a browser in the sandbox shows may not ask here.
 """
@@ -22,7 +22,7 @@ import msgspec
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.reply import Reply, Status, could_not, invalid
 from safebox.firewall.errors import CallerError, EffectError, FirewallError
-from safebox.firewall.gateways.acts import ACTS
+from safebox.firewall.gateways.acts import ACTS, REFUSALS
 from safebox.firewall.gateways.body import read_json
 from safebox.firewall.gateways.bounds import check_span, log_span, open_span, wanted_logs
 from safebox.firewall.gateways.exchange import NOT_FOUND, WRONG_METHOD, Exchange, Header, http_status, retry_header
@@ -51,6 +51,8 @@ from safebox.firewall.ports import Desk, RunView
 
 CLIENT_VERSION: Final = "safebox/ethereum-gateway"
 _HOME: Final = re.compile(rb"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?", re.ASCII)
+_ANSWERED: Final = (Status.DONE, Status.UNKNOWN)
+"""A payment that is signed and not yet seen in a block has its hash already, and that is what a node answers with."""
 _FOREIGN: Final = Reply(status=Status.DENIED, code=FOREIGN, message="a page of another origin may not ask here")
 
 
@@ -209,7 +211,7 @@ class EthereumGateway:
             raise CallerError(f"{method} takes at most {listed.params} parameters")
         if listed.kind is Kind.OWN:
             return _own(asker.view, method)
-        if listed.kind is Kind.DECIDE:
+        if listed.kind in (Kind.DECIDE, Kind.REFUSE):
             return await self._act(asker.view, method, params)
         self._desk.view(asker.view.id)  # a batch outlasts a stop, and a read leaves the machine
         if listed.kind is Kind.LIVE:
@@ -221,12 +223,14 @@ class EthereumGateway:
         return await self._read(asker, method, params)
 
     async def _act(self, view: RunView, method: str, params: list[Any]) -> dict[str, Any]:
+        if method in REFUSALS:
+            raise REFUSALS[method](params, view)
         act = ACTS[method]
         if len(params) != act.params:
             raise CallerError(f"{method} takes {act.params} parameters")
         tool, arguments = act.read(params, view)
         reply = await self._desk.handle(Call(run=view.id, tool=tool, arguments=arguments))
-        if reply.status is Status.DONE and reply.result is not None:
+        if reply.status in _ANSWERED and reply.result is not None and act.answer in reply.result:
             return {"result": reply.result[act.answer]}
         return {"error": told(CODES[reply.status], reply)}
 

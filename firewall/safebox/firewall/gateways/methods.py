@@ -5,6 +5,7 @@ OWN       the firewall knows it itself
 DECIDE    an action like any other, for the pipeline
 FILTER    answered here: filters are this run's own, and no node keeps them
 LIVE      over a WebSocket only: a subscription, which is this connection's own
+REFUSE    never done, whatever is asked; what was asked decides only how that is said
 
 Left out on purpose, so that a node's own methods never come in by accident:
 - keys and signing outside the pipeline: personal_*, eth_sign, eth_signTransaction, wallet_*
@@ -20,7 +21,7 @@ import enum
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from safebox.firewall.gateways.acts import ACTS
+from safebox.firewall.gateways.acts import ACTS, REFUSALS
 from safebox.firewall.gateways.bounds import bound_call, bound_history, bound_logs, bound_proof
 
 Bound = Callable[[list[Any]], None]
@@ -35,6 +36,7 @@ class Kind(enum.Enum):
     DECIDE = enum.auto()
     FILTER = enum.auto()
     LIVE = enum.auto()
+    REFUSE = enum.auto()
 
 
 class Method(NamedTuple):
@@ -94,5 +96,6 @@ METHODS: Final[dict[str, Method]] = {
     **{name: Method(Kind.FILTER, params) for name, params in _FILTERS.items()},
     **{name: Method(Kind.LIVE, params) for name, params in _LIVE.items()},
     **{name: Method(Kind.DECIDE, act.params) for name, act in ACTS.items()},
+    **{name: Method(Kind.REFUSE, 1) for name in REFUSALS},
 }
 READS: Final = tuple(_READS)

@@ -31,6 +31,8 @@ TOO_MUCH: Final = "request.asks_too_much"
 NO_FILTER: Final = "request.unknown_filter"
 FOREIGN: Final = "request.foreign_page"
 _SPECIAL: Final = {TOO_MUCH: LIMIT, NO_FILTER: FAILED}
+_REFUSED: Final = "transaction."
+"""Codes that begin so are about a transaction that was understood, or is of a kind that never will be."""
 _MEMBERS: Final = {"jsonrpc", "id", "method", "params"}
 
 
@@ -86,7 +88,8 @@ def told(code: int, reply: Reply, message: str | None = None) -> dict[str, Any]:
 def misasked(error: CallerError) -> dict[str, Any]:
     """The error object of a request that makes no sense, or asks for too much."""
     words = error.cause if error.code == NO_FILTER else None
-    return told(_SPECIAL.get(error.code, BAD_PARAMS), invalid(error), words)
+    refused = REJECTED if error.code.startswith(_REFUSED) else BAD_PARAMS
+    return told(_SPECIAL.get(error.code, refused), invalid(error), words)
 
 
 def no_method(method: str) -> dict[str, Any]:

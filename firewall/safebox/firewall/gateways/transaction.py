@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from safebox.firewall.accounts import signer_of
 from safebox.firewall.core.arguments import parse_address
 from safebox.firewall.errors import CallerError
 from safebox.firewall.ports import RunView
 
 _QUANTITY: Final = re.compile(r"0x(0|[1-9a-fA-F][0-9a-fA-F]{0,63})", re.ASCII)
+_BYTES: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})+", re.ASCII)
+_RAW_MAX: Final = 65_536
+"""Characters of a signed transaction that are looked at: what the largest contract there may be comes in."""
 _FIELDS: Final = frozenset(
     {
         "from", "to", "value", "gas", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas",
@@ -53,6 +57,23 @@ def transfer_arguments(transaction: object, view: RunView) -> dict[str, Any]:
         if name in fields:
             arguments[name] = quantity(fields[name], name)
     return arguments | _fees(fields)
+
+
+def refuse_signed(raw: object, view: RunView) -> CallerError:
+    """Why a transaction that is signed already is not sent.
+
+    The run's key is outside, and what it signs is sent from there. So whatever comes from the sandbox was signed by a
+    key that should not be in it, or is bytes that were never given out.
+    """
+    if not isinstance(raw, str) or len(raw) > _RAW_MAX or _BYTES.fullmatch(raw) is None:
+        return CallerError(f"a signed transaction is 0x and bytes in hexadecimal, at most {_RAW_MAX} characters")
+    try:
+        signer = signer_of(bytes.fromhex(raw[2:]))
+    except ValueError as error:
+        return CallerError(f"the transaction can't be read: {error}", code="transaction.malformed")
+    if signer != view.address:
+        return CallerError(f"the transaction is signed by {signer}, not by this run", code="transaction.foreign_signer")
+    return CallerError("transactions of this run are signed by the firewall alone", code="transaction.signed_elsewhere")
 
 
 def _number(fields: dict[str, Any], name: str) -> int | None:
