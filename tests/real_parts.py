@@ -145,6 +145,15 @@ def _solc() -> Part:
     return Part("solc", purpose, at=str(folder / "solc.js"), version=version)
 
 
+def _ethers() -> Part:
+    """A library for node, which says its version in its package."""
+    purpose, folder = "a wallet program in another language", BUILD / "npm/node_modules/ethers"
+    if not (folder / "package.json").exists():
+        return Part("ethers", purpose, wrong="not installed")
+    version = json.loads((folder / "package.json").read_bytes())["version"]
+    return Part("ethers", purpose, at=str(folder), version=version)
+
+
 def _opa_cases() -> Part:
     """What every implementation of Rego is tested with, as it lies in the source of OPA's own Go module."""
     root = os.environ.get("GOMODCACHE") or str(Path(os.environ.get("GOPATH") or Path.home() / "go") / "pkg/mod")
@@ -171,6 +180,7 @@ _FINDERS: dict[str, Callable[[], Part]] = {
     "anvil": _anvil,
     "node": _node,
     "solc": _solc,
+    "ethers": _ethers,
 }
 NAMES = tuple(_FINDERS)
 

@@ -23,6 +23,7 @@ GOALS: dict[str, tuple[str, float]] = {
     "rss_mb": ("≤", 150.0),
     "rss_drift": ("≤", 1.05),
     "kill_ms": ("≤", 50.0),
+    "rpc_cpu": ("≤", 1.5),
     "replay_per_s": ("≥", 20_000.0),
     "replay": ("≥", 0.7),
 }
