@@ -29,8 +29,7 @@ def disputed(source: Source) -> Iterator[Dispute]:
         if rule.kind == "default":
             yield from _default(rule.tree, rule.line)
         else:
-            yield from _lookups_in_every(rule.tree)
-            yield from _still_comprehensions([body["query"] for body in rule.tree["bodies"]], rule.tree)
+            yield from _in_rule(rule.tree)
 
 
 def _default(tree: Node, line: int) -> Iterator[Dispute]:
@@ -40,22 +39,31 @@ def _default(tree: Node, line: int) -> Iterator[Dispute]:
         yield line, "a default that is computed is empty on one engine; write the value, or a rule"
 
 
-def _lookups_in_every(tree: Tree) -> Iterator[Dispute]:
+def _in_rule(tree: Node) -> Iterator[Dispute]:
+    every: list[Node] = []
+    inner: list[Node] = []
     for node in nodes(tree):
-        every = node.get("Every")
-        for inner in nodes(every["query"]) if every is not None else ():
-            bracket = inner.get("RefBrack")
-            if bracket is not None and "String" not in bracket["index"] and "Number" not in bracket["index"]:
-                why = (
-                    "in every, looking up what isn't there counts as true on one engine; use object.get, or a function"
-                )
-                yield bracket["span"]["line"], why
+        if "Every" in node:
+            every.append(node["Every"])
+        inner += [node[name]["query"] for name in COMPREHENSIONS if name in node]
+    for each in every:
+        yield from _lookups(each["query"])
+    if inner:
+        yield from _still_comprehensions([*(body["query"] for body in tree["bodies"]), *inner])
 
 
-def _still_comprehensions(queries: Iterable[Node], tree: Tree) -> Iterator[Dispute]:
+def _lookups(query: Node) -> Iterator[Dispute]:
+    """Lookups by what is computed, in an `every`."""
+    for node in nodes(query):
+        bracket = node.get("RefBrack")
+        if bracket is not None and "String" not in bracket["index"] and "Number" not in bracket["index"]:
+            why = "in every, looking up what isn't there counts as true on one engine; use object.get, or a function"
+            yield bracket["span"]["line"], why
+
+
+def _still_comprehensions(queries: Iterable[Node]) -> Iterator[Dispute]:
     """A comprehension that goes over nothing, in a query that goes over something."""
-    inner = [node[name]["query"] for node in nodes(tree) for name in COMPREHENSIONS if name in node]
-    for query in [*queries, *inner]:
+    for query in queries:
         if not _loops(query):
             continue
         for node in nodes(query["stmts"]):

@@ -5,6 +5,7 @@ See `strictness`, whose rules these are. Works on parsed files, so it runs where
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -65,14 +66,12 @@ def looser_rules(sources: Sequence[Source], layers: Sequence[Layer]) -> Iterator
     for source in sources:
         by_layer.setdefault(layer_of(source.module), []).append(source)
     below: set[Path] = set()
-    for number in sorted({*by_layer, *range(len(layers))}):
-        own = by_layer.get(number, [])
-        if number > 0:
-            for source in own:
-                yield from _of_source(source, number, below)
-            if number < len(layers):
-                yield from _of_data(layers[number], number, below)
-        below |= _known(own)
+    for previous, number in itertools.pairwise(sorted({0, *by_layer, *range(len(layers))})):
+        below |= _known(by_layer.get(previous, []))
+        for source in by_layer.get(number, []):
+            yield from _of_source(source, number, below)
+        if number < len(layers):
+            yield from _of_data(layers[number], number, below)
 
 
 def _of_source(source: Source, layer: int, below: set[Path]) -> Iterator[LooserRule]:

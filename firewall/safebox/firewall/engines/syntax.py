@@ -7,7 +7,7 @@ The parser is the embedded engine's own, so what is checked is what will run. Pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -154,7 +154,7 @@ def nodes(tree: Tree) -> Iterator[Node]:
         yield node
         inner: list[Node] = []
         for key, item in node.items():
-            if key not in _LEAVES and isinstance(item, dict | list | tuple):
+            if key not in _LEAVES:
                 inner += _parts(item)
         waiting += inner[::-1]
 
@@ -183,9 +183,11 @@ def field_of(tree: Tree, key: str) -> Tree:
 def _parts(tree: Tree) -> list[Node]:
     """The nodes a tree is made of: itself, or the members of a list; nothing for a plain value."""
     if isinstance(tree, dict):
-        return [cast(Node, tree)]
+        found: Node = tree
+        return [found]
     if isinstance(tree, list | tuple):
-        return [node for item in cast(list[Tree], tree) for node in _parts(item)]
+        items: Sequence[Tree] = tree
+        return [node for item in items for node in _parts(item)]
     return []
 
 
