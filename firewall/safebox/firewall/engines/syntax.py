@@ -7,7 +7,7 @@ The parser is the embedded engine's own, so what is checked is what will run. Pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import msgspec
@@ -182,12 +182,11 @@ def field_of(tree: Tree, key: str) -> Tree:
 
 def _parts(tree: Tree) -> list[Node]:
     """The nodes a tree is made of: itself, or the members of a list; nothing for a plain value."""
-    if isinstance(tree, dict):
-        found: Node = tree
-        return [found]
-    if isinstance(tree, list | tuple):
-        items: Sequence[Tree] = tree
-        return [node for item in items for node in _parts(item)]
+    kind: object = type(tree)
+    if kind is dict:
+        return [tree]
+    if kind is list or kind is tuple:
+        return [node for item in tree for node in _parts(item)]
     return []
 
 
