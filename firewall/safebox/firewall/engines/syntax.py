@@ -182,10 +182,9 @@ def field_of(tree: Tree, key: str) -> Tree:
 
 def _parts(tree: Tree) -> list[Node]:
     """The nodes a tree is made of: itself, or the members of a list; nothing for a plain value."""
-    kind: object = type(tree)
-    if kind is dict:
+    if tree.__class__ is dict:
         return [tree]
-    if kind is list or kind is tuple:
+    if tree.__class__ in (list, tuple):
         return [node for item in tree for node in _parts(item)]
     return []
 
