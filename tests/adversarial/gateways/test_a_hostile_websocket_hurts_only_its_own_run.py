@@ -299,9 +299,12 @@ async def test_websockets_count_among_a_runs_connections_and_unused_ones_make_ro
         await wire.send(CALL.decode())
         assert "result" in json.loads(await wire.recv())
         assert len(served.server.gate("run_1").connections) == CONNECTIONS_MAX
-    await wires[0][0].read()
+    ends = [asyncio.create_task(reader.read()) for reader, _ in wires]
+    cut, _ = await asyncio.wait(ends, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert len(cut) == 1  # the one unused for longest; several are within one tick of the clock
     for _, writer in wires:
         writer.close()
+    await asyncio.gather(*ends, return_exceptions=True)
 
 
 # --- handshakes ---------------------------------------------------------------------------------------------------
@@ -326,6 +329,17 @@ async def test_a_handshake_with_two_meanings_has_none(served: Served, name: str)
     answer = await raw(served.port("ethereum"), HANDSHAKES[name] + frame(FIN | TEXT, CALL))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"result" not in answer
+
+
+@pytest.mark.parametrize(
+    "url", [b"http://a:b:c/", b"http://[::1", b"http://", b"http:///", b"//", b"*", b"/\x80", b"?"]
+)
+async def test_a_handshake_to_an_address_that_is_none_is_refused_and_no_fault_of_ours(
+    served: Served, url: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await raw(served.port("ethereum"), UPGRADE.replace(b"GET / ", b"GET " + url + b" "))
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
+    assert caplog.records == []
 
 
 async def test_only_the_first_request_of_a_connection_may_become_a_websocket(served: Served) -> None:

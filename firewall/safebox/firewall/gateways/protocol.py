@@ -212,7 +212,10 @@ class GatewayProtocol(HttpToolsProtocol):
         endpoint = self._endpoint
         assert isinstance(endpoint, SocketEndpoint)  # noqa: S101 - it was when the headers ended
         origins = [value for name, value in self.headers if name == b"origin"]
-        path = (httptools.parse_url(self.url).path or b"").decode("ascii", "replace")
+        try:
+            path = (httptools.parse_url(self.url).path or b"").decode("ascii", "replace")
+        except httptools.HttpParserInvalidURLError:
+            return False
         self._fault = endpoint.unwelcome(path, b", ".join(origins) if origins else None)
         if self._fault is not None:
             return False
