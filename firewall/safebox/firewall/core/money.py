@@ -8,7 +8,7 @@ strings compare correctly in every policy engine, integers above 64 bit do not.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from safebox.firewall.errors import ConfigError
 
@@ -158,10 +158,11 @@ def decode_amount(kind: type, value: Any) -> Any:
     """Serve as msgspec's `dec_hook`: the JSON object of an amount as an `Amount`."""
     if kind is not Amount:
         raise NotImplementedError(f"cannot decode {kind.__name__}")
-    match value:
-        case Amount():
-            return value
-        case {"asset": str(asset), "units": str(units)} if len(value) == 2 and _PADDED.fullmatch(units):  # noqa: PLR2004
+    if type(value) is dict:  # this way rather than by `match`: a third of the time
+        shown = cast("dict[str, object]", value)
+        units, asset = shown.get("units"), shown.get("asset")
+        if type(units) is str and type(asset) is str and len(shown) == 2 and _PADDED.fullmatch(units):  # noqa: PLR2004
             return Amount(int(units), asset)
-        case _:
-            raise ValueError("not an amount")
+    if isinstance(value, Amount):
+        return value
+    raise ValueError("not an amount")
