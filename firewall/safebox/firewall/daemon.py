@@ -54,6 +54,7 @@ from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.treasury import Treasury
+from safebox.firewall.wallets import Wallets
 from safebox.firewall.world import World
 
 _LOG = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Firewall:
         self.treasury = Treasury(
             self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics, self._received
         )
+        self._wallets = Wallets(self.ledger, self.runs, self.treasury)
         self._lifecycle = Lifecycle(
             connectors=self._world.connectors,
             ledger=self.ledger,
@@ -248,7 +250,7 @@ class Firewall:
             case "stop":
                 self.ended.set()
             case _:
-                raise CallerError(f"there is no operation {op!r}")
+                answer = await self._wallets.operate(op, fields)
         return answer
 
     async def _operate_run(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:

@@ -61,19 +61,38 @@ def open_key(path: Path, passphrase_file: Path, *, scrypt_n: int = SCRYPT_N) -> 
     if made:
         with suppress(FileExistsError):
             _write_new(passphrase_file, secrets.token_hex(_PASSPHRASE_BYTES).encode() + b"\n")
-    passphrase = _read_private(passphrase_file).rstrip(b"\r\n")
-    if not passphrase:
-        raise ConfigError(f"{passphrase_file} is empty", remedy="restore the file with the keystore's passphrase")
+    passphrase = _passphrase(passphrase_file)
     if not path.exists():
         factor = min(scrypt_n, MADE_SCRYPT_N) if made else scrypt_n
         _write_new(path, _encrypted(secrets.token_bytes(32), passphrase, factor))
     return _decrypted(path, passphrase)
 
 
+def owner_address(state: Path) -> str:
+    """The owner's address of a state folder, checksummed. Makes nothing.
+
+    Raises:
+        ConfigError: There is no owner's key yet, or as `open_key`.
+    """
+    from safebox.firewall.accounts import LocalAccount  # only people's commands ask for it here
+
+    path = state / FOLDER / OWNER_NAME
+    if not path.exists():
+        raise ConfigError(f"there is no wallet at {path} yet", remedy="the first safebox run or serve makes one")
+    return str(LocalAccount(_decrypted(path, _passphrase(passphrase_path(state)))).address)
+
+
 def passphrase_path(state: Path) -> Path:
     """Where the passphrase is: `$SAFEBOX_PASSPHRASE_FILE`, else `passphrase` in the state folder."""
     named = os.environ.get("SAFEBOX_PASSPHRASE_FILE")
     return Path(named) if named else state / "passphrase"
+
+
+def _passphrase(file: Path) -> bytes:
+    found = _read_private(file).rstrip(b"\r\n")
+    if not found:
+        raise ConfigError(f"{file} is empty", remedy="restore the file with the keystore's passphrase")
+    return found
 
 
 def _encrypted(key: bytes, passphrase: bytes, scrypt_n: int) -> bytes:

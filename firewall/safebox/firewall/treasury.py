@@ -43,8 +43,8 @@ class Treasury:
     def __init__(self, desk: Desk, runs: Runs, owner: str, balance: Balance, metrics: Metrics, note: Note) -> None:
         self._desk = desk
         self._runs = runs
-        self._owner = owner
-        self._balance = balance
+        self.owner = owner
+        self.balance = balance
         self._metrics = metrics
         self._note = note
         self._funding = asyncio.Lock()
@@ -64,9 +64,9 @@ class Treasury:
         async with run.turn(TOOLS["wallet.fund"].queue):
             pass  # a funding that is under way lands first, or its money would stay where nobody looks any more
         address = run.view.address
-        if address is None or await self._balance(address) == 0:
+        if address is None or await self.balance(address) == 0:
             return None
-        return await self._move(run, "wallet.sweep", self._owner, None)
+        return await self._move(run, "wallet.sweep", self.owner, None)
 
     async def check(self) -> None:
         """Note what wallets earned, and sweep what any holds beyond its ceiling.
@@ -84,7 +84,7 @@ class Treasury:
             return False
         expected = _expected(run, wallet)
         try:
-            balance = await self._balance(address)
+            balance = await self.balance(address)
             if balance > UNITS_MAX:
                 raise FactsUnavailable("the node named an impossible balance")
             if expected is not None and expected == _expected(run, wallet) and balance > expected >= 0:
@@ -95,7 +95,7 @@ class Treasury:
         if wallet.ceiling is None or balance <= wallet.ceiling.units:
             return False
         keep = min(run.book.unspent(ACCOUNT_WALLET, wallet.budget.asset), wallet.ceiling.units)
-        reply = await self._move(run, "wallet.sweep", self._owner, Amount(balance - keep, wallet.budget.asset))
+        reply = await self._move(run, "wallet.sweep", self.owner, Amount(balance - keep, wallet.budget.asset))
         if reply.status is Status.DONE:
             self._metrics.swept()
         return True

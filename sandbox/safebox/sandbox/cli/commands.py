@@ -21,6 +21,10 @@ HEADINGS: dict[str, dict[str, str]] = {
         "approvals deny": "Say no to it, for the rest of its run",
         "approvals keygen": "Make an approver's key",
     },
+    "Wallets": {
+        "wallet show": "Show the owner's wallet and those lent to runs",
+        "wallet history": "List every movement of money, from the ledger",
+    },
     "Policy": {
         "policy check": "Find what is wrong with policies before they act",
         "policy test": "Run the tests of policies",
@@ -54,6 +58,7 @@ HEADINGS: dict[str, dict[str, str]] = {
 GROUPS = {
     "mandate": "What a run may do",
     "approvals": "What people decide",
+    "wallet": "The owner's money, and what runs were lent of it",
     "policy": "The rules that judge",
     "policy bundle": "Policies that people sign",
     "audit": "The record of every decision",
