@@ -12,17 +12,25 @@ import aiohttp
 import msgspec
 import pytest
 from web3 import HTTPProvider, Web3
+from web3._utils.http import DEFAULT_HTTP_TIMEOUT
 from web3.exceptions import Web3RPCError
-from web3.types import TxParams
+from web3.types import TxParams, Wei
 
 from safebox.firewall.accounts import LocalAccount
+from safebox.firewall.connectors.chain import AGENT_SECONDS
 from safebox.firewall.connectors.jsonrpc import Node, NodeUnavailable
+from safebox.firewall.connectors.upstream import ChainReads, Nodes
 from safebox.firewall.core.reply import Status
 from safebox.firewall.errors import EffectError
 from safebox.firewall.gateways.limits import BATCH_MAX, READ_BYTES_MAX
 from safebox.firewall.gateways.methods import READS
+from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.pipeline import FACTS_SECONDS
 from safebox.firewall.standins.child import StandIn
-from tests.twin_desk import ADDRESS, CHAIN_ID, PAYEE, Served, TwinDesk, done, not_done, serving, view
+from tests.integration.chain_nodes import anvil_process
+from tests.integration.money import PAYEE as ACME
+from tests.integration.money import Money
+from tests.twin_desk import ADDRESS, CHAIN_ID, PAYEE, Served, TwinDesk, done, listeners, not_done, serving, view
 
 HASH = "0x" + "ab" * 32
 CODES = {Status.DENIED: -32003, Status.HELD: -32005, Status.LIMITED: -32005, Status.UNAVAILABLE: -32002}
@@ -348,3 +356,34 @@ async def test_only_post_at_the_root_is_json_rpc(served: Served) -> None:
             async with http.request(method, served.url("ethereum") + path) as answer:
                 assert answer.status == expected
                 assert (await answer.json())["error"]["code"] == -32700
+
+
+async def test_a_payment_that_waits_to_be_mined_is_answered_with_a_hash_under_which_it_is_found() -> None:
+    with anvil_process("--no-mining") as url:
+        money, nodes = Money(url, b"\x09" * 32), Nodes([url], CHAIN_ID)
+        await money.open()
+        await money.mine()
+        await money.look()
+        server = GatewayServer(money.pipeline, money.metrics, chain=ChainReads(nodes))
+        sockets = listeners()
+        await server.attach(money.name, list(sockets.values()))
+        w3 = Web3(HTTPProvider(f"http://127.0.0.1:{sockets['ethereum'].getsockname()[1]}"))
+        payment: TxParams = {"from": Web3.to_checksum_address(money.address), "to": ACME, "value": Wei(5)}
+        try:
+            paid = await asyncio.to_thread(w3.eth.send_transaction, payment)
+            reserved = money.wallet["reserved"]
+            waiting = await asyncio.to_thread(w3.eth.get_transaction, paid)
+            assert (waiting.get("value"), waiting.get("blockNumber")) == (5, None)
+            await money.mine()
+            receipt = await asyncio.to_thread(w3.eth.wait_for_transaction_receipt, paid, 10)
+            assert (receipt["status"], await money.paid()) == (1, 5)
+            (settled,) = await money.look()
+            assert (settled.status, reserved > money.wallet["reserved"] == 0) == ("done", True)
+        finally:
+            await server.close()
+            await nodes.close()
+            await money.close()
+
+
+def test_whoever_waits_for_a_payment_hears_its_hash_before_web3_gives_up() -> None:
+    assert AGENT_SECONDS + FACTS_SECONDS < DEFAULT_HTTP_TIMEOUT

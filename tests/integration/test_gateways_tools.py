@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from safebox.agents.client import Client
@@ -206,6 +207,14 @@ async def test_a_firewall_bug_shows_no_traceback(served: Served, http: aiohttp.C
         assert answer.status == 504
     assert "secret" not in text
     assert json.loads(text)["error"]["code"] == "firewall.effect_unknown"
+
+
+async def test_what_is_known_of_an_unknown_end_is_told(served: Served, http: aiohttp.ClientSession) -> None:
+    unknown = not_done(Status.UNKNOWN, "firewall.effect_unknown")
+    served.desk.reply = msgspec.structs.replace(unknown, result={"transaction_hash": "0x12"})
+    found, document, _ = await post(http, served, "wallet.transfer")
+    assert (found, document["error"]["known"]) == (504, {"transaction_hash": "0x12"})
+    assert "result" not in document
 
 
 async def test_a_run_that_has_ended_is_told_so(served: Served, http: aiohttp.ClientSession) -> None:

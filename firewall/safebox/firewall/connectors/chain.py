@@ -37,6 +37,8 @@ from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
 RECEIPT_SECONDS: Final = 60
 """Five blocks of the main network: after that the payment is reported as unknown, with its hash."""
+AGENT_SECONDS: Final = 12
+"""The same for an agent, whose library gives up on an answer after 30 s (web3.py) and must have the hash by then."""
 _NOTHING: Final = {"nothing": True}
 """The plan of a sweep that finds no more than its own fee."""
 
@@ -76,6 +78,7 @@ class ChainConnector:
         self._now = now
         self._finality = Finality(self._node, confirmations)
         self._broadcaster = Broadcaster(self._node, receipt_seconds, self._finality)
+        self._for_agents = Broadcaster(self._node, min(receipt_seconds, AGENT_SECONDS), self._finality)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def quote(self, action: Action, run: RunView) -> Quote:
@@ -110,7 +113,8 @@ class ChainConnector:
         async with self._locks[payment.sender]:
             await self._preflight(payment)
             run.last_look(action)
-            return await self._broadcaster.send(payment, await self._sign(payment))
+            broadcaster = self._for_agents if action.caller is Caller.AGENT else self._broadcaster
+            return await broadcaster.send(payment, await self._sign(payment))
 
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
         """Find out what became of a planned payment, and see that it can still be mined, if the run may still act.

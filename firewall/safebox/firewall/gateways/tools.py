@@ -88,13 +88,15 @@ class ToolsGateway:
 
     def refusal(self, reply: Reply) -> tuple[int, bytes, Sequence[Header]]:
         """Say a reply that isn't done."""
-        error = {
+        error: dict[str, Any] = {
             "code": reply.code,
             "message": reply.message,
             "reasons": reply.reasons,
             "decision_id": reply.decision_id,
             "retry_after": retry_after(reply),
         }
+        if reply.result is not None:
+            error["known"] = reply.result
         return http_status(reply), msgspec.json.encode({"error": error}), retry_header(reply)
 
 
