@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_typing import HexStr
 from eth_utils.address import to_checksum_address
-from web3 import HTTPProvider, Web3
+from hexbytes import HexBytes
+from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
 from web3.exceptions import Web3Exception, Web3RPCError
 from web3.types import RPCEndpoint, TxParams, Wei
 
@@ -224,6 +227,23 @@ def test_web3_raises_for_a_refusal_what_it_raises_for_a_nodes_own(front: Front) 
     fails: TxParams = {"from": me, "to": to_checksum_address(front.logger), "gas": 1}
     mine, nodes = raised(lambda: gateway.eth.call(fails)), raised(lambda: node.eth.call(fails))
     assert (type(mine), str(mine)) == (type(nodes), str(nodes))
+
+
+async def test_web3_hears_what_a_contract_logs(front: Front) -> None:
+    (dev,) = await asyncio.to_thread(front.node.ask, "eth_accounts")
+    logger, topic = to_checksum_address(front.logger), HexStr("0x" + "11" * 32)
+    live: Any = AsyncWeb3(WebSocketProvider(front.urls["WEB3_WS_PROVIDER_URI"]))
+    async with live as w3:
+        other = await w3.eth.subscribe("logs", {"address": logger, "topics": [HexStr("0x" + "22" * 32)]})
+        name = await w3.eth.subscribe("logs", {"address": logger, "topics": [topic]})
+        sent = await asyncio.to_thread(front.node.ask, "eth_sendTransaction", {"from": dev, "to": front.logger})
+        async with asyncio.timeout(10):
+            heard: Any = await anext(w3.socket.process_subscriptions())
+        assert heard["subscription"] == name
+        log = heard["result"]
+        assert (log["address"], log["topics"], log["removed"]) == (logger, [HexBytes(topic)], False)
+        assert log["transactionHash"].to_0x_hex() == sent
+        assert [await w3.eth.unsubscribe(each) for each in (other, name)] == [True, True]
 
 
 def raised(work: Callable[[], object]) -> Exception:
