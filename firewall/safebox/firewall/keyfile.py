@@ -31,8 +31,13 @@ MADE_SCRYPT_N: Final = 2**12
 FOLDER: Final = "keystore"
 OWNER_NAME: Final = "owner.json"
 _R, _P, _DERIVED = 8, 1, 32
+_SCRYPT_WORK_MAX: Final = 2**25
+"""n·r·p: sixteen times what geth uses. A key file that wants more would keep its reader busy for ever."""
+_PBKDF2_ROUNDS_MAX: Final = 10_000_000
+_DERIVED_MAX: Final = 1_024
 _MEMORY_MAX: Final = 2**31
 """A key file that wants more to be opened is damaged."""
+_KEY_BYTES: Final = 32
 _PASSPHRASE_BYTES: Final = 32
 _FILE_BYTES_MAX: Final = 65_536
 _PRIVATE: Final = 0o600
@@ -56,16 +61,48 @@ def open_key(path: Path, passphrase_file: Path, *, scrypt_n: int = SCRYPT_N) -> 
     Raises:
         ConfigError: A file is readable by others, damaged, or the passphrase doesn't open the key.
     """
+    if not path.exists():
+        with suppress(FileExistsError):  # somebody was faster: theirs is opened
+            keep_key(path, passphrase_file, secrets.token_bytes(_KEY_BYTES), scrypt_n=scrypt_n)
+    return _decrypted(path, _passphrase(passphrase_file))
+
+
+def keep_key(path: Path, passphrase_file: Path, key: bytes, *, scrypt_n: int = SCRYPT_N) -> None:
+    """Write a key to a file of its own, under the passphrase there is, else under one that is made. Overwrites nothing.
+
+    Raises:
+        FileExistsError: There is something at the path.
+        ConfigError: The passphrase's file is readable by others or empty.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = not path.exists() and not passphrase_file.exists()
+    made = not passphrase_file.exists()
     if made:
         with suppress(FileExistsError):
             _write_new(passphrase_file, secrets.token_hex(_PASSPHRASE_BYTES).encode() + b"\n")
-    passphrase = _passphrase(passphrase_file)
-    if not path.exists():
-        factor = min(scrypt_n, MADE_SCRYPT_N) if made else scrypt_n
-        _write_new(path, _encrypted(secrets.token_bytes(32), passphrase, factor))
-    return _decrypted(path, passphrase)
+    factor = min(scrypt_n, MADE_SCRYPT_N) if made else scrypt_n
+    _write_new(path, _encrypted(key, _passphrase(passphrase_file), factor))
+
+
+def unlock(document: bytes, passphrase: bytes) -> bytes:
+    """The private key in another wallet's key file, given what is in it.
+
+    Raises:
+        ValueError: It is no key file, or the passphrase is another one; the message says no more than that.
+    """
+    try:
+        fields = msgspec.json.decode(document, type=dict[str, Any])
+        return _key_of(fields["version"], fields["crypto"], passphrase)
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
+        raise ValueError("it is no key file of version 3, or the passphrase is another one") from error
+
+
+def read_passphrase(path: Path) -> bytes:
+    """A passphrase's file, which nobody else may be able to read.
+
+    Raises:
+        ConfigError: It is readable by others, empty or gone.
+    """
+    return _passphrase(path)
 
 
 def owner_address(state: Path) -> str:
@@ -78,7 +115,7 @@ def owner_address(state: Path) -> str:
 
     path = state / FOLDER / OWNER_NAME
     if not path.exists():
-        raise ConfigError(f"there is no wallet at {path} yet", remedy="the first safebox run or serve makes one")
+        raise ConfigError(f"there is no wallet at {path} yet", remedy="safebox wallet init makes one")
     return str(LocalAccount(_decrypted(path, _passphrase(passphrase_path(state)))).address)
 
 
@@ -115,7 +152,7 @@ def _decrypted(path: Path, passphrase: bytes) -> bytes:
     try:
         document = msgspec.json.decode(_read_private(path), type=dict[str, Any])
         return _key_of(document["version"], document["crypto"], passphrase)
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError, MemoryError) as error:
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, MemoryError, OverflowError) as error:
         # Never the library's own words: they could repeat what it read.
         raise ConfigError(
             f"{path} could not be opened with the passphrase given",
@@ -136,13 +173,18 @@ def _key_of(version: int, crypto: dict[str, Any], passphrase: bytes) -> bytes:
 def _derived(kind: str, parameters: dict[str, Any], passphrase: bytes) -> bytes:
     """The key's key: by scrypt, or by PBKDF2 as other wallets write it. Other threads run meanwhile."""
     salt, length = bytes.fromhex(parameters["salt"]), int(parameters["dklen"])
-    if length < _DERIVED:
-        raise ValueError("the derived key is too short")
+    if not _DERIVED <= length <= _DERIVED_MAX:
+        raise ValueError("the derived key is too short or too long")
     if kind == "scrypt":
         n, r, p = (int(parameters[name]) for name in "nrp")
+        if n * r * p > _SCRYPT_WORK_MAX:
+            raise ValueError("it takes too much work")
         return hashlib.scrypt(passphrase, salt=salt, n=n, r=r, p=p, maxmem=_MEMORY_MAX - 1, dklen=length)
     if kind == "pbkdf2" and parameters["prf"] == "hmac-sha256":
-        return hashlib.pbkdf2_hmac("sha256", passphrase, salt, int(parameters["c"]), length)
+        rounds = int(parameters["c"])
+        if rounds > _PBKDF2_ROUNDS_MAX:
+            raise ValueError("it takes too much work")
+        return hashlib.pbkdf2_hmac("sha256", passphrase, salt, rounds, length)
     raise ValueError("an unknown way of deriving keys")
 
 

@@ -22,6 +22,8 @@ HEADINGS: dict[str, dict[str, str]] = {
         "approvals keygen": "Make an approver's key",
     },
     "Wallets": {
+        "wallet init": "Make the owner's wallet",
+        "wallet import": "Use a key there is already as the owner's wallet",
         "wallet show": "Show the owner's wallet and those lent to runs",
         "wallet history": "List every movement of money, from the ledger",
     },
