@@ -13,10 +13,10 @@ from typing import Final
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.mandate import ACCOUNT_WALLET, WalletGrant
-from safebox.firewall.core.money import UNITS_MAX, Amount
+from safebox.firewall.core.money import UNITS_MAX, Amount, format_units
 from safebox.firewall.core.reply import Reply, Status, could_not
 from safebox.firewall.core.tools import TOOLS, Caller
-from safebox.firewall.errors import FactsUnavailable, FirewallError
+from safebox.firewall.errors import CallerError, FactsUnavailable, FirewallError
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Desk
 from safebox.firewall.runs import Run, RunNotLive, Runs
@@ -58,6 +58,41 @@ class Treasury:
             if run.stopped is not None:
                 return could_not(RunNotLive(f"the run is {run.stopped}"))
             return await self._move(run, "wallet.fund", run.view.address, wallet.budget)
+
+    async def fund_again(self, run: Run, amount: Amount | None) -> tuple[Amount, Reply]:
+        """Give a run back of what was taken from it before: this much, or all that its mandate leaves room for.
+
+        Raises:
+            CallerError: if it may have nothing, or not that much: more than it can still spend would only lie there.
+            FactsUnavailable: if what it holds isn't known now.
+        """
+        async with self._funding:
+            room = await self._room(run)
+            given = amount or Amount(room, _wallet_of(run).budget.asset)
+            if not 0 < given.units <= room or run.view.address is None:
+                raise CallerError(
+                    f"the run may be given at most {format_units(room, given.asset)} now: "
+                    "but for that, it holds all that its mandate lets it still spend",
+                    remedy="no run is lent more than its mandate grants: start one under a larger mandate",
+                    code="wallet.no_room",
+                )
+            return given, await self._move(run, "wallet.fund", run.view.address, given)
+
+    async def _room(self, run: Run) -> int:
+        """What a live run may spend beyond what its wallet holds."""
+        if run.why is not None:
+            raise CallerError(f"the run is {run.why}", remedy="start a new run", code="wallet.no_room")
+        wallet = _wallet_of(run)
+        expected = _expected(run, wallet)
+        if expected is None:
+            raise FactsUnavailable("a movement of this wallet is still under way", remedy="safebox wallet history")
+        balance = await self.balance(str(run.view.address))
+        return max(0, run.book.unspent(ACCOUNT_WALLET, wallet.budget.asset) - max(balance, expected))
+
+    async def sweep_now(self, run: Run) -> Reply | None:
+        """Take back all a live run holds; what it earned is written down first. None if there is nothing to take."""
+        await self._check(run)
+        return await self.sweep(run)
 
     async def sweep(self, run: Run) -> Reply | None:
         """Take back all a run holds; None if there is nothing to take."""
@@ -103,6 +138,13 @@ class Treasury:
     async def _move(self, run: Run, tool: str, to: str, amount: Amount | None) -> Reply:
         arguments = {"to": to, "amount": amount}
         return await self._desk.handle(Call(run=run.view.id, tool=tool, arguments=arguments, caller=Caller.OWNER))
+
+
+def _wallet_of(run: Run) -> WalletGrant:
+    wallet = run.view.mandate.wallet
+    if wallet is None or run.view.address is None:
+        raise CallerError("the run has no wallet", remedy="grant one in its mandate", code="wallet.none")
+    return wallet
 
 
 def _expected(run: Run, wallet: WalletGrant) -> int | None:

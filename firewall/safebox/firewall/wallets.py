@@ -1,6 +1,7 @@
-"""The owner's look at wallets, over the control socket: the treasury and every leased wallet, as the chain tells them.
+"""What the owner asks about wallets over the control socket: a look at all of them, a funding, a sweep.
 
-Rule 1: nothing is decided here. Balances are the chain's; what was granted and earned is the ledger's.
+Rule 1: nothing is decided here. Balances are the chain's, what was granted and earned is the ledger's, and money moves
+        by actions that policy judges and the ledger records, as the treasury's own do.
 Rule 2: what the chain doesn't tell is null and said so, never 0.
 """
 
@@ -10,10 +11,12 @@ from typing import Any, Final
 
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
+from safebox.firewall.core.money import Amount, encode_amount, parse_amount
+from safebox.firewall.core.reply import Reply
 from safebox.firewall.errors import CallerError, FirewallError
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.recovery import view_of
-from safebox.firewall.runs import Runs
+from safebox.firewall.runs import Run, RunNotLive, Runs
 from safebox.firewall.treasury import Balance, Treasury
 
 SHOWN_MAX: Final = 200
@@ -39,11 +42,34 @@ class Wallets:
         """Do what is asked over the control socket.
 
         Raises:
-            CallerError: if there is no such operation.
+            SafeboxError: if there is no such operation or run, or the chain can't be asked.
         """
-        if op != "wallets":
-            raise CallerError(f"there is no operation {op!r}")
-        return await self.show(every=bool(fields.get("all")))
+        match op:
+            case "wallets":
+                return await self.show(every=bool(fields.get("all")))
+            case "fund":
+                return await self.fund(self._live(fields), fields.get("amount"))
+            case "sweep":
+                return _moved(None, await self._treasury.sweep_now(self._live(fields)))
+            case _:
+                raise CallerError(f"there is no operation {op!r}")
+
+    async def fund(self, run: Run, amount: str | None) -> dict[str, Any]:
+        """Give a run back what was taken from it, as an action like any other; `amount` is text as `0.5 ETH`.
+
+        Raises:
+            SafeboxError: if it was not even asked for.
+        """
+        asked = None if amount is None else parse_amount(str(amount), asset="ETH")
+        given, reply = await self._treasury.fund_again(run, asked)
+        return _moved(given, reply)
+
+    def _live(self, fields: dict[str, Any]) -> Run:
+        name = str(fields["run"])
+        try:
+            return self._runs.find(name)
+        except RunNotLive as error:
+            raise CallerError(f"there is no live run {name!r}", remedy="safebox ps lists them") from error
 
     async def show(self, *, every: bool) -> dict[str, Any]:
         """The owner's wallet and the leased ones, the newest last; `every` adds those of runs that ended."""
@@ -60,6 +86,20 @@ class Wallets:
             here = live.get(book.started.run)
             wallets.append(await _shown(book, here.state if here is not None else ENDED, asking))
         return {**found, "wallets": wallets, "left_out": max(0, len(meant) - SHOWN_MAX), "problem": asking.problem}
+
+
+def _moved(amount: Amount | None, reply: Reply | None) -> dict[str, Any]:
+    """What came of a movement, in plain values; without a reply there was nothing to move."""
+    if reply is None:
+        return {"status": "nothing"}
+    return {
+        "status": str(reply.status),
+        "amount": None if amount is None else encode_amount(amount),
+        "decision": reply.decision_id,
+        "code": reply.code,
+        "message": reply.message,
+        "transaction": (reply.result or {}).get("transaction_hash"),
+    }
 
 
 class _Asking:

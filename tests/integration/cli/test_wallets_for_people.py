@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from typing import Any, Final
 import pytest
 
 from safebox.firewall.accounts import LocalAccount
+from safebox.firewall.store.database import open_database
 from tests.live import Chain, Home, home_at, until
 
 ETH: Final = 10**18
@@ -126,6 +127,55 @@ def test_history_tells_what_was_given_earned_and_taken_back(desk: Desk) -> None:
     assert lines[1].endswith(funding["transaction"])
 
 
+def test_money_is_taken_back_from_a_live_run_and_given_again_by_actions_that_policy_judges(desk: Desk) -> None:
+    with desk.run() as run:
+        name, address = run["run"], run["address"]
+        refused = desk.home("wallet", "fund", name, "1", "wei")
+        assert (refused.status, refused.out) == (5, "")
+        assert "at most 0 ETH" in refused.err
+        assert "(wallet.no_room)" in refused.err
+        swept = desk.home("wallet", "sweep", name[-8:])
+        assert (swept.status, swept.out.startswith(f"swept {name} in transaction 0x")) == (0, True), swept
+        left = desk.chain.balance(address)
+        assert left < DUST
+        given = desk.home("wallet", "fund", name, "0.25 ETH", "--json")
+        assert json.loads(given.out)["status"] == "done", given
+        assert desk.chain.balance(address) == ETH // 4 + left
+        rest = desk.home("wallet", "fund", name)
+        assert rest.status == 0, rest
+        assert desk.chain.balance(address) == BUDGET
+        assert desk.home("wallet", "fund", name).status == 5
+        moves = desk.json("history", "--run", name)
+        assert [each["what"] for each in moves] == ["funding", "sweep", "funding", "funding"]
+        mine = [each for each in desk.home.events("decided") if each["run"] == name]
+        assert {(each["caller"], each["answer"]["verdict"]) for each in mine} == {("owner", "allow")}
+        assert not [each for each in desk.home.events("received") if each["run"] == name]
+        with desk.home.client() as line:
+            line.request("kill", run=name)
+        stopped = desk.home("wallet", "fund", name)
+        assert (stopped.status, "killed by" in stopped.err) == (5, True)
+
+
+def test_what_makes_no_sense_is_refused_with_its_remedy(desk: Desk, short_path: Path) -> None:
+    for words, status, code in (
+        (["fund", "run_00000000000000000000000000", "1 ETH"], 5, "request.invalid"),
+        (["sweep", "nobody"], 3, "config.no_run"),
+        (["fund", "nobody", "1"], 3, "config.invalid"),
+        (["fund", "nobody", "1", "USD"], 3, "config.invalid"),
+        (["fund", "nobody", "-1", "ETH"], 2, ""),
+    ):
+        done = desk.home("wallet", *words)
+        assert (done.status, code in done.err, "→" in done.err or status == 2) == (status, True, True), done
+    bare = MANDATE[: MANDATE.index("[wallet]")]
+    with desk.run(bare) as run:
+        done = desk.home("wallet", "fund", run["run"])
+        assert (done.status, "(wallet.none)" in done.err) == (5, True)
+        assert desk.home("wallet", "sweep", run["run"]).out == f"{run['run']} holds nothing to take\n"
+    with home_at(short_path / "none", keys=False) as home:
+        done = home("wallet", "sweep", run["run"])
+        assert (done.status, "no firewall answers" in done.err) == (5, True)
+
+
 def test_a_terminal_gets_a_table_with_the_ends_of_what_is_long(desk: Desk) -> None:
     with desk.run() as run:
         pass
@@ -150,6 +200,23 @@ def _read(handle: int) -> bytes:
         return os.read(handle, 65_536)
     except OSError:  # the other end is closed
         return b""
+
+
+def test_a_name_that_steers_a_terminal_is_shown_as_letters(short_path: Path) -> None:
+    name = "run_\x1b]0;owned\x07"
+    begun = {
+        "event": "run_started", "run": name, "run_view": {"address": "0xa\nb", "agent": "\u202egood"},
+        "mandate": {"wallet": {"budget": {"asset": "ETH", "units": "7"}}},
+    }  # fmt: skip
+    income = {"event": "received", "at_ns": 1, "run": name, "amount": {"asset": "\x1b[2J", "units": "5"}}
+    with home_at(short_path / "h", keys=False) as home:
+        with closing(open_database(home.ledger)) as db:
+            rows = ((json.dumps(each, separators=(",", ":")).encode(), b"") for each in (begun, income))
+            db.executemany("INSERT INTO events (body, hash) VALUES (?, ?)", rows)
+        out = home("wallet", "show").out + home("wallet", "history").out
+        assert "run_\\u001b]0;owned\\u0007" in out
+        assert "\\u202egood" in out
+        assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
 def test_without_a_firewall_what_is_not_known_is_said(short_path: Path) -> None:

@@ -12,7 +12,7 @@ from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Charge, Decided, Received
 from safebox.firewall.core.reply import Status
 from safebox.firewall.core.tools import Caller
-from safebox.firewall.errors import FactsUnavailable
+from safebox.firewall.errors import CallerError, FactsUnavailable
 from safebox.firewall.treasury import Treasury
 from tests.twins import ADDRESS, MANDATE, PAYEE, Rig
 
@@ -219,3 +219,80 @@ async def test_a_run_that_was_stopped_before_its_funding_is_given_nothing() -> N
     assert reply is not None
     assert reply.status is Status.UNAVAILABLE
     assert lent.moved == []
+
+
+def fund_for_real(lent: Lent) -> None:
+    """The wallet holds what the books say; the network takes nothing."""
+    book = lent.rig.run.book
+
+    def price(action: Any) -> int:
+        return lent.balance or 0 if action.args.amount is None else action.args.amount.units
+
+    lent.rig.connectors["chain"].price = price
+    lent.balance = book.holding("wallet", "ETH")
+
+
+async def test_a_run_is_given_again_what_was_taken_and_never_more_than_it_may_still_spend() -> None:
+    lent = Lent()
+    await lent.treasury.fund(lent.rig.run)
+    fund_for_real(lent)
+    book = lent.rig.run.book
+    for asked in (None, Amount(1, "ETH"), Amount(0, "ETH")):
+        with pytest.raises(CallerError, match="at most 0 ETH"):
+            await lent.treasury.fund_again(lent.rig.run, asked)
+    book.lines["wallet", "ETH"].spent = 2 * ETH
+    lent.balance = 5 * ETH
+    await lent.treasury.sweep_now(lent.rig.run)
+    lent.balance = 0
+    assert (book.holding("wallet", "ETH"), book.quarantined("ETH")) == (0, 0)
+    with pytest.raises(CallerError, match="at most 5 ETH") as refused:
+        await lent.treasury.fund_again(lent.rig.run, Amount(5 * ETH + 1, "ETH"))
+    assert (refused.value.code, bool(refused.value.remedy)) == ("wallet.no_room", True)
+    given, reply = await lent.treasury.fund_again(lent.rig.run, Amount(2 * ETH, "ETH"))
+    assert (given.units, reply.status, book.holding("wallet", "ETH")) == (2 * ETH, Status.DONE, 2 * ETH)
+    lent.balance = 2 * ETH
+    given, _ = await lent.treasury.fund_again(lent.rig.run, None)
+    assert given.units == 3 * ETH
+    lent.balance = 5 * ETH
+    await lent.treasury.check()
+    assert book.earned == {}, "what the owner gives is no income"
+
+
+async def test_what_was_earned_is_known_before_it_is_swept_and_after() -> None:
+    lent = Lent()
+    await lent.treasury.fund(lent.rig.run)
+    fund_for_real(lent)
+    book = lent.rig.run.book
+    lent.balance = 8 * ETH
+    await lent.treasury.sweep_now(lent.rig.run)
+    assert (book.earned, book.quarantined("ETH"), book.holding("wallet", "ETH")) == ({"ETH": ETH}, 0, 0)
+    lent.balance = 0
+    await lent.treasury.fund_again(lent.rig.run, Amount(ETH, "ETH"))
+    lent.balance = 3 * ETH
+    await lent.treasury.check()
+    assert book.quarantined("ETH") == 2 * ETH
+
+
+async def test_policy_may_refuse_a_second_funding_and_a_stopped_run_gets_none() -> None:
+    lent = Lent()
+    await lent.treasury.fund(lent.rig.run)
+    fund_for_real(lent)
+    await lent.treasury.sweep_now(lent.rig.run)
+    lent.balance = 0
+    lent.rig.engine.deny("transfer.over_ceiling_receive")
+    _, reply = await lent.treasury.fund_again(lent.rig.run, None)
+    assert (reply.status, reply.code) == (Status.DENIED, "transfer.over_ceiling_receive")
+    lent.rig.run.stopped = "killed by the owner"
+    with pytest.raises(CallerError, match="killed by the owner"):
+        await lent.treasury.fund_again(lent.rig.run, None)
+
+
+async def test_no_run_is_funded_while_nobody_knows_what_it_holds() -> None:
+    lent = Lent()
+    lent.rig.ledger.books.apply(lent.rig.decided_for("run_1", charges=(Charge("wallet", Amount(1, "ETH")),)))
+    with pytest.raises(FactsUnavailable, match="under way"):
+        await lent.treasury.fund_again(lent.rig.run, None)
+    other = Lent()
+    other.balance = None
+    with pytest.raises(FactsUnavailable, match="away"):
+        await other.treasury.fund_again(other.rig.run, None)

@@ -222,6 +222,8 @@ class ChainConnector:
         facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
         nonce, offer = await self._nonce(sender), offer.marked(action.id)
         amount = args.amount
+        if signer == OWNER and amount is not None:
+            facts = _receiving(facts, amount, run)
         if amount is None:
             left = await self._free(sender) - TRANSFER_GAS * offer.most
             if signer == OWNER:
@@ -328,6 +330,14 @@ class ChainConnector:
             over = None if ceiling is None else balance > ceiling.units
             facts = {"balance": encode_amount(_amount(balance)), "over_ceiling": over, "nonce": nonce}
         return {**facts, "chain_id": chain_id, "owner": self._keystore.owner_address}
+
+
+def _receiving(facts: dict[str, Any], amount: Amount, run: RunView) -> dict[str, Any]:
+    """`facts.wallet` of one that is to receive: over its ceiling is what would be over it then."""
+    wallet, held = run.mandate.wallet, facts["balance"]
+    if wallet is None or wallet.ceiling is None or held is None:
+        return facts
+    return {**facts, "over_ceiling": int(held["units"]) + amount.units > wallet.ceiling.units}
 
 
 def _units(amount: Amount | None) -> int | None:

@@ -19,7 +19,7 @@ from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.mandate import Mandate, decode_mandate
-from safebox.firewall.core.money import Amount
+from safebox.firewall.core.money import Amount, decode_amount
 from safebox.firewall.core.record import (
     AskedAgain,
     Charge,
@@ -57,6 +57,16 @@ AboutRun = RunKilled | RunEnded | RunPaused | RunResumed | WalletFrozen | Wallet
 """What is said about a run as a whole."""
 
 
+class _Given(msgspec.Struct, frozen=True):
+    amount: Amount
+
+
+class _Funding(msgspec.Struct, frozen=True):
+    """What of a funding's record the books want."""
+
+    args: _Given
+
+
 class Kin(msgspec.Struct, frozen=True):
     """Where a run stands in its tree, as `run` of the policy input says it."""
 
@@ -73,6 +83,8 @@ class RunBook:
         "ended",
         "exposures",
         "frozen",
+        "funded",
+        "given_again",
         "holds",
         "keys",
         "killed",
@@ -88,6 +100,7 @@ class RunBook:
         "started",
         "swept",
         "unknown",
+        "unswept",
         "used",
     )
 
@@ -106,6 +119,9 @@ class RunBook:
         self.exposures: dict[str, Charge] = {}
         self.earned: dict[str, int] = {}
         self.swept: dict[str, int] = {}
+        self.unswept: dict[str, int] = {}
+        self.funded = False
+        self.given_again: dict[str, int] = {}
         self.open: dict[str, Decided] = {}
         self.unknown: set[str] = set()
         self.keys: dict[str, Decided] = {}
@@ -184,20 +200,31 @@ class RunBook:
     def earn(self, amount: Amount) -> None:
         """Quarantine what arrived: it is on no line, so no action can be paid with it."""
         self.earned[amount.asset] = self.earned.get(amount.asset, 0) + amount.units
+        self.unswept[amount.asset] = self.unswept.get(amount.asset, 0) + amount.units
 
     def sweep(self, event: Settled) -> None:
-        """Book what the owner took home, fees included."""
+        """Book what the owner took home, fees included: at first what was earned."""
         for charge in event.charges:
-            self.swept[charge.amount.asset] = self.swept.get(charge.amount.asset, 0) + charge.amount.units
+            asset, units = charge.amount.asset, charge.amount.units
+            self.swept[asset] = self.swept.get(asset, 0) + units
+            self.unswept[asset] = max(0, self.unswept.get(asset, 0) - units)
+
+    def fund(self, decided: Decided) -> None:
+        """Book what the owner gave: at first what was granted, later what a sweep had taken before."""
+        amount = msgspec.json.decode(decided.action, type=_Funding, dec_hook=decode_amount).args.amount
+        if self.funded:
+            self.given_again[amount.asset] = self.given_again.get(amount.asset, 0) + amount.units
+        self.funded = True
 
     def holding(self, rail: str, asset: str) -> int:
-        """What the run's account holds by this book: granted and earned, less what was spent and swept."""
+        """What the run's account holds by this book: granted, given again and earned, less what was spent and swept."""
         line = self.lines[rail, asset]
-        return line.granted - line.spent + self.earned.get(asset, 0) - self.swept.get(asset, 0)
+        came = line.granted + self.given_again.get(asset, 0) + self.earned.get(asset, 0)
+        return came - line.spent - self.swept.get(asset, 0)
 
     def quarantined(self, asset: str) -> int:
         """What was earned and not swept yet; a sweep takes earned money first."""
-        return max(0, self.earned.get(asset, 0) - self.swept.get(asset, 0))
+        return self.unswept.get(asset, 0)
 
     def answered(self, event: Voted | HoldClosed | AskedAgain) -> None:
         """Take into account what people, time or the agent itself said about a hold."""
@@ -331,6 +358,8 @@ class Books:
             book.settle(event, decided.at_ns)
         elif decided.tool == "wallet.sweep":
             book.sweep(event)
+        elif decided.tool == "wallet.fund" and event.status == "done":
+            book.fund(decided)
 
     def unstart(self, event: RunStarted) -> None:
         """Take back the start of a run that did not become durable; nothing has happened in it."""

@@ -25,6 +25,8 @@ HEADINGS: dict[str, dict[str, str]] = {
         "wallet init": "Make the owner's wallet",
         "wallet import": "Use a key there is already as the owner's wallet",
         "wallet show": "Show the owner's wallet and those lent to runs",
+        "wallet fund": "Give a run back what was taken from its wallet",
+        "wallet sweep": "Take back all that a run's wallet holds",
         "wallet history": "List every movement of money, from the ledger",
     },
     "Policy": {

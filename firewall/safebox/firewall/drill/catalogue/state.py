@@ -210,7 +210,7 @@ def _no_ceiling(aim: Aim) -> str | None:
 
 @CHAPTER.attack(
     "over_ceiling",
-    "have the wallet funded while it holds more than wallet.ceiling",
+    "have the wallet funded to more than wallet.ceiling",
     code="transfer.over_ceiling_receive",
     mend="the rule transfer.over_ceiling_receive",
     neighbour="under_ceiling",
@@ -218,7 +218,7 @@ def _no_ceiling(aim: Aim) -> str | None:
 )
 async def _(stage: Stage) -> Told:
     address = str(stage.run.view.address)
-    stage.world.node.funds[address] = _cap(stage, "ceiling") + 1
+    stage.world.node.funds[address] = _cap(stage, "ceiling")
     stage.world.node.funds[stage.owner_address] = 10**24
     return await stage.owner("wallet.fund", {"to": address, "amount": Amount(1, stage.aim.asset)})
 
