@@ -166,6 +166,8 @@ def test_what_makes_no_sense_is_refused_with_its_remedy(desk: Desk, short_path: 
     ):
         done = desk.home("wallet", *words)
         assert (done.status, code in done.err, "→" in done.err or status == 2) == (status, True, True), done
+    init = desk.home("wallet", "init")
+    assert (init.status, "(wallet.in_use)" in init.err) == (3, True)
     bare = MANDATE[: MANDATE.index("[wallet]")]
     with desk.run(bare) as run:
         done = desk.home("wallet", "fund", run["run"])
