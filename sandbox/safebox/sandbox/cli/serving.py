@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -29,6 +30,7 @@ def serve_to_end(setup: Setup, *, warm: int, until_idle: bool) -> int:
     A firewall that a launcher started for itself (`until_idle`) has the launcher to start it again. All others go on in
     a child process, and the parent starts the next when one ends by itself.
     """
+    gc.disable()  # until the start is over: what it makes stays, and looking through it again and again takes its time
     ready = None
     if not until_idle:
         from safebox.firewall.supervisor import Supervisor
@@ -73,6 +75,8 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, firewall.ended.set)
     await firewall.start()
+    gc.freeze()
+    gc.enable()
     lines = [f"safebox firewall in {settings.home}, metrics at {firewall.metrics_url}"]
     lines += [f"  {part:8} {what}" for part, what in firewall.policy.parts().items()]
     sys.stdout.write("".join(f"{line}\n" for line in lines))
