@@ -64,7 +64,12 @@ class MemoryStore:
         return iter(list(self.records))
 
     def append(
-        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+        self,
+        records: Sequence[bytes],
+        *,
+        hurried: bool = True,
+        still: Callable[[], bool] | None = None,
+        sealed: bool = False,
     ) -> asyncio.Future[None]:
         return asyncio.ensure_future(self._append(records))
 

@@ -21,6 +21,7 @@ from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, SandboxError
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import Connector, Outcome, RunView
+from safebox.firewall.signer.trusting import TrustingSigner
 from safebox.firewall.standing import RunNotLive
 from safebox.firewall.standins.child import Name, StandIn
 from safebox.sandbox.image import BASE_IMAGE
@@ -73,7 +74,7 @@ def _connectors(name: str, at: str, folder: Path, provider: Any) -> Connector:
         case "mail":
             return MailConnector(at, "agent@safebox.example", lambda _: inbox, timeout=2)
         case "chain":
-            return ChainConnector(at, 31337, KEYSTORE, receipt_seconds=5)
+            return ChainConnector(at, 31337, TrustingSigner(KEYSTORE), receipt_seconds=5)
         case "inference":
             return InferenceConnector(at, {"scripted": ModelPrice(1, 1)})
         case _:

@@ -30,6 +30,7 @@ from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.ports import Connector, Engine
 from safebox.firewall.recovery import Doubts, recover, view_of
 from safebox.firewall.runs import Run, Runs
+from safebox.firewall.signer.trusting import TrustingSigner
 from safebox.firewall.treasury import Treasury
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY
 from tests.twins import MemoryStore, ScriptedEngine
@@ -105,17 +106,15 @@ class Money:
     def live(self) -> None:
         """Make a firewall of what the ledger says."""
         self.ledger, self.runs = Ledger(self.store), Runs()
-        keystore = Keystore(self.key)
         self.chain = ChainConnector(
             self.url,
             CHAIN_ID,
-            keystore,
+            TrustingSigner(Keystore(self.key)),
             receipt_seconds=self.receipt_seconds,
             confirmations=self.confirmations,
             care=self.care,
             now=self.clock.now_ns,
         )
-        keystore.create_for_run(self.name)
         self.connectors: dict[str, Connector] = {"chain": self.chain}
         book = self.ledger.book(self.name)
         self.run = Run(view_of(book.started), book, Evidence({}))

@@ -17,6 +17,7 @@ from safebox.firewall.core.money import Amount, encode_amount
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import RunView
+from safebox.firewall.signer.trusting import TrustingSigner
 from safebox.firewall.runs import RunNotLive
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY, anvil, standin
 from tests.unit.connectors.actions import PAYEE, action, mandate, run_it, units, view
@@ -31,7 +32,7 @@ class Bench:
     def __init__(self, url: str) -> None:
         self.url = url
         self.keystore = Keystore(KEY)
-        self.chain = ChainConnector(url, CHAIN_ID, self.keystore, receipt_seconds=5)
+        self.chain = ChainConnector(url, CHAIN_ID, TrustingSigner(self.keystore), receipt_seconds=5)
         self.run = view(address=self.keystore.create_for_run("run_01"))
         self.node = Node(url)
 
@@ -199,7 +200,7 @@ async def test_more_than_there_is_or_a_wrong_nonce_is_not_signed(bench: Bench) -
     ids=lambda change: next(iter(change)),
 )
 async def test_a_plan_for_something_else_is_never_signed(change: dict[str, Any]) -> None:
-    chain = ChainConnector("http://127.0.0.1:9", CHAIN_ID, Keystore(KEY))
+    chain = ChainConnector("http://127.0.0.1:9", CHAIN_ID, TrustingSigner(Keystore(KEY)))
     address = Keystore(KEY).create_for_run("run_01")
     plan = {
         "signer": "run_01",
@@ -267,7 +268,7 @@ async def _liar(behind: str, lies: dict[str, Any]) -> AsyncGenerator[ChainConnec
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    chain = ChainConnector(f"http://127.0.0.1:{runner.addresses[0][1]}", CHAIN_ID, Keystore(KEY), receipt_seconds=1)
+    chain = ChainConnector(f"http://127.0.0.1:{runner.addresses[0][1]}", CHAIN_ID, TrustingSigner(Keystore(KEY)), receipt_seconds=1)
     try:
         yield chain
     finally:
@@ -333,7 +334,7 @@ async def test_a_node_that_answers_with_nested_json_gives_no_facts_and_ends_noth
 
 async def test_a_run_without_a_wallet_is_quoted_but_has_no_plan(tmp_path: Path) -> None:
     async with standin(tmp_path, Keystore(KEY).owner_address) as child:
-        chain = ChainConnector(child.url, CHAIN_ID, Keystore(KEY))
+        chain = ChainConnector(child.url, CHAIN_ID, TrustingSigner(Keystore(KEY)))
         quote = await chain.quote(_pay(), RunView(id="run_01", agent="a", mandate=mandate(), address=None, folder=None))
         assert (quote.plan, quote.facts["wallet"]["balance"]) == ({}, None)
         await chain.close()

@@ -1,7 +1,7 @@
-"""Accounts that sign EIP-1559 transactions, with no more loaded than that takes.
+"""Accounts that sign EIP-1559 transactions and digests, with no more loaded than that takes.
 
-libsecp256k1 (coincurve) signs and recovers. eth-account does the same and loads the curves of the
-consensus layer with it, which took half of a firewall's start; `tests/unit/connectors/test_accounts.py` holds every
+libsecp256k1 (coincurve) signs and recovers, `core/rlp.py` encodes. eth-account does the same and loads the curves of
+the consensus layer with it, which took half of a firewall's start; `tests/unit/connectors/test_accounts.py` holds every
 byte made here against what it makes.
 """
 
@@ -19,9 +19,14 @@ TYPE: Final = 2
 """EIP-1559."""
 _FIELDS: Final = ("chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gas", "to", "value", "data")
 """In the order in which EIP-1559 signs them; an access list follows, which is always empty here."""
-_SIGNED: Final = len(_FIELDS) + 4
+_UNSIGNED: Final = len(_FIELDS) + 1
+_SIGNED: Final = _UNSIGNED + 3
 """With the access list and the three parts of the signature."""
 _WORD: Final = 32
+SIGNATURE_BYTES: Final = 65
+"""r, s and v, as wallets give a signature."""
+_V: Final = 27
+"""Added to the parity in signatures of messages (yellow paper, appendix F)."""
 
 
 class SignedTransaction(NamedTuple):
@@ -51,11 +56,37 @@ class LocalAccount:
         Raises:
             ValueError: if a field is not of its type or out of its bounds.
         """
-        unsigned = _encodable(fields)
-        signature = self._key.sign_recoverable(_digest(unsigned), hasher=None)  # pyright: ignore[reportUnknownMemberType]
-        r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
+        return self.sign_payload(unsigned_transaction(fields))
+
+    def sign_payload(self, payload: bytes) -> SignedTransaction:
+        """Sign an unsigned EIP-1559 transaction as it is written.
+
+        Raises:
+            ValueError: if it is no such transaction in its one encoding.
+        """
+        unsigned = _parts(payload, _UNSIGNED)
+        r, s, parity = self._sign(keccak256(payload))
         raw = bytes([TYPE]) + write_rlp((*unsigned, *map(_integer, (parity, r, s))))
         return SignedTransaction(raw, keccak256(raw))
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign 32 bytes: r, s and v (27 or 28), the form wallets give for messages and typed data."""
+        r, s, parity = self._sign(digest)
+        return r.to_bytes(_WORD) + s.to_bytes(_WORD) + bytes([_V + parity])
+
+    def _sign(self, digest: bytes) -> tuple[int, int, int]:
+        signature = self._key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
+        r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
+        return r, s, parity
+
+
+def unsigned_transaction(fields: dict[str, Any]) -> bytes:
+    """The bytes of an EIP-1559 transaction whose hash is signed.
+
+    Raises:
+        ValueError: if a field is not of its type or out of its bounds.
+    """
+    return bytes([TYPE]) + write_rlp(_encodable(fields))
 
 
 def decode_transaction(raw: bytes) -> dict[str, Any]:
@@ -64,8 +95,20 @@ def decode_transaction(raw: bytes) -> dict[str, Any]:
     Raises:
         ValueError: if they are no such transaction in its one encoding.
     """
-    parts = _parts(raw)
-    fields: dict[str, Any] = {"type": TYPE, "accessList": parts[len(_FIELDS)]}
+    return _fields(_parts(raw, _SIGNED))
+
+
+def decode_unsigned(payload: bytes) -> dict[str, Any]:
+    """The fields of an unsigned EIP-1559 transaction, as `decode_transaction` gives them.
+
+    Raises:
+        ValueError: if it is no such transaction in its one encoding.
+    """
+    return _fields(_parts(payload, _UNSIGNED))
+
+
+def _fields(parts: Sequence[Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {"type": TYPE, "accessList": tuple(parts[len(_FIELDS)])}
     for name, part in zip(_FIELDS, parts, strict=False):
         if name == "data":
             fields[name] = part
@@ -82,9 +125,9 @@ def signer_of(raw: bytes) -> str:
     Raises:
         ValueError: if that can't be said.
     """
-    *unsigned, parity, r, s = _parts(raw)
+    *unsigned, parity, r, s = _parts(raw, _SIGNED)
     signature = r.rjust(_WORD, b"\0") + s.rjust(_WORD, b"\0") + (parity or b"\0")
-    return _address(PublicKey.from_signature_and_message(signature, _digest(unsigned), hasher=None))
+    return signer_of_digest(signature=signature, digest=keccak256(bytes([TYPE]) + write_rlp(tuple(unsigned))))
 
 
 def signer_of_digest(digest: bytes, signature: bytes) -> str:
@@ -96,7 +139,7 @@ def signer_of_digest(digest: bytes, signature: bytes) -> str:
     return _address(PublicKey.from_signature_and_message(signature, digest, hasher=None))
 
 
-def _encodable(fields: dict[str, Any]) -> list[Any]:
+def _encodable(fields: dict[str, Any]) -> tuple[Any, ...]:
     to, data = fields["to"], fields["data"]
     numbers = [fields[name] for name in _FIELDS if name not in ("to", "data")]
     if any(type(number) is not int or not 0 <= number < 2**256 for number in numbers):
@@ -105,7 +148,7 @@ def _encodable(fields: dict[str, Any]) -> list[Any]:
     if len(target) != ADDRESS_BYTES or type(data) is not bytes:
         raise ValueError("the transaction has no payee, or its data are no bytes")
     known = {"to": target, "data": data}
-    return [known[name] if name in known else _integer(fields[name]) for name in _FIELDS] + [()]
+    return (*(known[name] if name in known else _integer(fields[name]) for name in _FIELDS), ())
 
 
 def _integer(number: int) -> bytes:
@@ -113,27 +156,21 @@ def _integer(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8)
 
 
-def _digest(unsigned: Sequence[Any]) -> bytes:
-    return keccak256(bytes([TYPE]) + write_rlp(tuple(unsigned)))
-
-
-def _parts(raw: bytes) -> tuple[Any, ...]:
-    parts = _decode(raw[1:]) if raw[:1] == bytes([TYPE]) else ()
+def _parts(raw: bytes, count: int) -> list[Any]:
+    try:
+        found = read_rlp(raw[1:]) if raw[:1] == bytes([TYPE]) else b""
+    except ValueError as error:
+        raise ValueError(f"the bytes are no transaction: {error}") from error
+    parts: list[Any] = [] if isinstance(found, bytes) else list(found)
     lists = [isinstance(part, tuple) for part in parts]
     numbers = [part for index, part in enumerate(parts) if not lists[index] and _is_number(index)]
-    if len(parts) != _SIGNED or lists != [index == len(_FIELDS) for index in range(_SIGNED)]:
+    if len(parts) != count or lists != [index == len(_FIELDS) for index in range(count)]:
         raise ValueError("the bytes are no EIP-1559 transaction")
     if any(len(part) > _WORD or part[:1] == b"\0" for part in numbers):
         raise ValueError("the transaction has a number in more than one way")
+    if len(parts[_FIELDS.index("to")]) not in (0, ADDRESS_BYTES):
+        raise ValueError("the transaction's payee is no address")
     return parts
-
-
-def _decode(encoded: bytes) -> tuple[Any, ...]:
-    try:
-        item = read_rlp(encoded)
-    except ValueError as error:
-        raise ValueError(f"the transaction is not RLP: {error}") from error
-    return item if isinstance(item, tuple) else ()
 
 
 def _is_number(index: int) -> bool:

@@ -7,8 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -33,8 +32,7 @@ from safebox.firewall.gateways.server import GatewayServer, load_websockets
 from safebox.firewall.guard.stalls import Stalls
 from safebox.firewall.guard.watchdog import BEAT_SECONDS, Watchdog
 from safebox.firewall.inspector import Inspector
-from safebox.firewall.keyfile import FOLDER, owner_key
-from safebox.firewall.keystore import Keystore
+from safebox.firewall.keyfile import FOLDER
 from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
@@ -49,6 +47,7 @@ from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.shown import shown_run
+from safebox.firewall.signer.client import Process, SignerClient
 from safebox.firewall.stops import Stops
 from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
@@ -70,10 +69,10 @@ REATTACH_SECONDS: Final = 30
 class Begun(NamedTuple):
     """What may be under way before a firewall starts: each gives its result when asked, and raises as it would itself.
 
-    `owner_key` opens the owner's key; `checked` is the check of the policies in force at the start.
+    `signer` is the process with the keys; `checked` is the check of the policies in force at the start.
     """
 
-    owner_key: Callable[[], bytes]
+    signer: Process | None
     checked: Callable[[], Checked] | None
 
 
@@ -91,7 +90,7 @@ class Firewall:
         self, settings: Settings, provider: ComputeProvider, chain_id: int, *, begun: Begun | None = None
     ) -> None:
         self._settings = settings
-        self._begun = begun or Begun(partial(owner_key, settings.home), None)
+        self._begun = begun or Begun(None, None)
         self._provider = provider
         self._chain_id = chain_id
         self._duties, self._heart = Duties(self._fail), Duties(self._fail)
@@ -111,7 +110,7 @@ class Firewall:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         home.chmod(0o700)
         self._watchdog = Watchdog(home)
-        key = asyncio.get_running_loop().run_in_executor(None, self._begun.owner_key)
+        self.signer = SignerClient(home, self._settings.ledger, self._begun.signer)
         notary = Notary.open(home / FOLDER)
         self._verifier = notary.verifier
         second = self._settings.checkpoint_to
@@ -134,7 +133,7 @@ class Firewall:
             checked=self._begun.checked,
         )
         self.engine = self.policy.engine
-        (keystore, self._world), _ = await asyncio.gather(self._open_world(key), self.engine.start())
+        self._world, _ = await asyncio.gather(self._open_world(), self.engine.start())
         self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)
         self.pipeline = Pipeline(
             engine=self.engine,
@@ -147,14 +146,14 @@ class Firewall:
         )
         self.gateways = GatewayServer(self.pipeline, self.metrics, chain=ChainReads(self._world.nodes))
         self.treasury = Treasury(
-            self.pipeline, self.runs, keystore.owner_address, self._world.chain.balance, self.metrics, self._received
+            self.pipeline, self.runs, self.signer.owner_address, self._world.chain.balance, self.metrics, self._received
         )
         self._wallets = Wallets(self.ledger, self.runs, self.treasury)
         self._lifecycle = Lifecycle(
             connectors=self._world.connectors,
             ledger=self.ledger,
             runs=self.runs,
-            keystore=keystore,
+            signer=self.signer,
             treasury=self.treasury,
             gateways=self.gateways,
             clock=self.clock,
@@ -183,9 +182,9 @@ class Firewall:
         self._heart.begin(self._beat())
         asyncio.get_running_loop().run_in_executor(None, load_websockets)
 
-    async def _open_world(self, key: Awaitable[bytes]) -> tuple[Keystore, World]:
-        keystore = Keystore(await key)
-        return keystore, await World.open(self._settings, keystore, self._provider, self._chain_id)
+    async def _open_world(self) -> World:
+        await self.signer.start()
+        return await World.open(self._settings, self.signer, self._provider, self._chain_id)
 
     def _approvals_desk(self) -> Approvals:
         return Approvals(
@@ -210,6 +209,7 @@ class Firewall:
         await self.engine.stop()
         await self.observer.close()
         await self._world.close()
+        await self.signer.close()
         (self._settings.home / "firewall.json").unlink(missing_ok=True)
         await self._heart.end()
         self._watchdog.close()

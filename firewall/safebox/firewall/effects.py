@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.outcome import Outcome
+from safebox.firewall.core.record import Decided
 from safebox.firewall.core.tools import Tool
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.metrics import Metrics
@@ -26,14 +29,13 @@ class Effects:
         self._connectors = connectors
         self._metrics = metrics
 
-    async def perform(
-        self, run: Run, tool: Tool, action: Action, plan: dict[str, Any], deliver: Deliver | None
-    ) -> Outcome:
-        """Do one thing, if the run may still act. What isn't certainly undone is unknown."""
+    async def perform(self, run: Run, tool: Tool, action: Action, decided: Decided, deliver: Deliver | None) -> Outcome:
+        """Do one thing that was allowed, if the run may still act. What isn't certainly undone is unknown."""
+        allowed = msgspec.structs.replace(action, decision=decided.decision)
         try:
             run.check_effect(tool, action.caller)
             async with asyncio.timeout(EFFECT_SECONDS):
-                return await self._connectors[tool.connector].perform(action, run.view, plan, deliver)
+                return await self._connectors[tool.connector].perform(allowed, run.view, decided.plan, deliver)
         except TimeoutError:
             return Outcome(status="unknown", detail="the effect took too long")
         except EffectError as error:

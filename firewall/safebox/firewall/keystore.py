@@ -81,6 +81,23 @@ class Keystore:
             raise ValueError("only complete EIP-1559 transactions are signed")
         return self._accounts[signer].sign_transaction(transaction)
 
+    def sign_payload(self, signer: str, payload: bytes) -> SignedTransaction:
+        """Sign an unsigned EIP-1559 transaction as it is written, for the owner (`OWNER`) or a run.
+
+        Raises:
+            KeyError: There is no such run.
+            ValueError: It is no such transaction.
+        """
+        return self._accounts[signer].sign_payload(payload)
+
+    def sign_digest(self, signer: str, digest: bytes) -> bytes:
+        """Sign the hash of a message or of typed data, for the owner (`OWNER`) or a run.
+
+        Raises:
+            KeyError: There is no such run.
+        """
+        return self._accounts[signer].sign_digest(digest)
+
     def forget_run(self, run_id: str) -> None:
         """Drop a run's key from memory; `create_for_run` derives it again."""
         if run_id != OWNER:

@@ -26,7 +26,7 @@ from safebox.firewall.core.record import (
     decode_event,
     encode_event,
 )
-from safebox.firewall.core.tools import Caller
+from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.errors import LedgerMoved, LedgerUnavailable, OutcomeUnrecorded
 
 
@@ -45,7 +45,12 @@ class Store(Protocol):
         ...
 
     def append(
-        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+        self,
+        records: Sequence[bytes],
+        *,
+        hurried: bool = True,
+        still: Callable[[], bool] | None = None,
+        sealed: bool = False,
     ) -> asyncio.Future[None]:
         """Make records durable, all or none.
 
@@ -53,6 +58,7 @@ class Store(Protocol):
             records: what to keep.
             hurried: somebody waits; otherwise they may wait a little for others.
             still: asked after something was merged: whether they may be written.
+            sealed: with a checkpoint over them, because somebody will ask for it at once.
 
         Raises:
             LedgerMoved: if `still` said no.
@@ -152,7 +158,8 @@ class Ledger:
         if still is not None and not still():
             raise LedgerMoved("another firewall wrote about this run meanwhile")
         self.books.apply(event)
-        return self._durable(event, self._store.append([encode_event(event)], still=still))
+        sealed = event.allowed and TOOLS[event.tool].moves_wallet  # the signer signs nothing without it
+        return self._durable(event, self._store.append([encode_event(event)], still=still, sealed=sealed))
 
     async def start(self, event: RunStarted) -> None:
         """Record the start of a run; a child's grant is taken out of its parent's at once.

@@ -21,10 +21,10 @@ from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.limits import PORTS
 from safebox.firewall.gateways.server import GatewayServer
-from safebox.firewall.keystore import Keystore
 from safebox.firewall.launch import Launches
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.mandate.file import RunFile, load
+from safebox.firewall.ports import SignerPort
 from safebox.firewall.recovery import view_of
 from safebox.firewall.runs import Run, RunNotLive, Runs
 from safebox.firewall.sources import read_sources
@@ -44,7 +44,7 @@ class Lifecycle:
         *,
         ledger: Ledger,
         runs: Runs,
-        keystore: Keystore,
+        signer: SignerPort,
         treasury: Treasury,
         gateways: GatewayServer,
         clock: SystemClock,
@@ -54,7 +54,7 @@ class Lifecycle:
         self._launches = launches
         self._ledger = ledger
         self._runs = runs
-        self._keystore = keystore
+        self._signer = signer
         self._treasury = treasury
         self._gateways = gateways
         self._clock = clock
@@ -71,7 +71,7 @@ class Lifecycle:
         file = load(mandate, now=datetime.fromtimestamp(self._clock.now_ns() / 1e9, UTC), source=source)
         check_connectors(file.mandate, self._connectors)
         run_id = self._clock.new_id("run")
-        address = self._keystore.create_for_run(run_id) if file.mandate.wallet is not None else None
+        address = await self._signer.address_of(run_id) if file.mandate.wallet is not None else None
         started = started_event(run_id, file, address, folder, engine, self._clock.now_ns())
         asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
         await self._launches.decide(started, asked)
@@ -100,8 +100,6 @@ class Lifecycle:
         restored: list[str] = []
         for run_id, book in self._ledger.books.runs.items():
             if book.ended is None:
-                if book.mandate.wallet is not None:
-                    self._keystore.create_for_run(run_id)
                 self._adopt(book.started)
                 restored.append(run_id)
         return restored
@@ -136,7 +134,6 @@ class Lifecycle:
         await self._ledger.note(ended)
         self._runs.tell(ended)
         self._runs.remove(run_id)
-        self._keystore.forget_run(run_id)
         return {"run": run_id, "reason": reason, "swept": swept}
 
     async def _swept(self, run: Run) -> str:

@@ -165,7 +165,7 @@ class Pipeline:
             return refused(decided)
         outcome = Outcome(status="unknown", detail="the effect was cut off")
         try:
-            outcome = await self._effects.perform(run, tool, action, decided.plan, deliver)  # 7 effect
+            outcome = await self._effects.perform(run, tool, action, decided, deliver)  # 7 effect
         finally:
             settled = settled_event(decided, outcome, at_ns=self._clock.now_ns())  # 8 settle
             if tool.reads_only:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from safebox.firewall.accounts import SignedTransaction
 from safebox.firewall.core.action import Action, Call
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.mandate import Mandate
@@ -93,6 +94,7 @@ __all__ = [
     "Outcome",
     "Quote",
     "RunView",
+    "SignerPort",
     "Watch",
 ]
 
@@ -137,6 +139,66 @@ class Connector(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class SignerPort(Protocol):
+    """Has the keys, and signs what the ledger allows: a process of its own, a hardware module, a key service.
+
+    `decision` names the allow. Whoever implements this looks that up for itself; the words of whoever asks are no yes.
+    """
+
+    @property
+    def owner_address(self) -> str:
+        """The owner's address, checksummed."""
+        ...
+
+    async def address_of(self, signer: str) -> str:
+        """The address of the owner (`keystore.OWNER`) or of a run, checksummed.
+
+        Raises:
+            EffectError: if there is no answer.
+        """
+        ...
+
+    async def sign_transaction(self, signer: str, fields: dict[str, Any], decision: str) -> SignedTransaction:
+        """Sign a whole EIP-1559 transaction; what was signed before is given again.
+
+        Raises:
+            EffectError: if it is not signed; nobody has it then.
+        """
+        ...
+
+    async def signed_before(self, signer: str, fields: dict[str, Any], decision: str) -> SignedTransaction | None:
+        """What was signed, if just this was; None if it certainly never was. Signs nothing new.
+
+        Raises:
+            EffectError: if that can't be said.
+        """
+        ...
+
+    async def sign_typed_data(self, signer: str, typed_data: str, decision: str) -> bytes:
+        """Sign typed data (EIP-712), given as `signing.SignTypedData` has it; r, s and v.
+
+        Raises:
+            EffectError: if it is not signed.
+        """
+        ...
+
+    async def sign_message(self, signer: str, content: bytes, decision: str) -> bytes:
+        """Sign a message (EIP-191); r, s and v.
+
+        Raises:
+            EffectError: if it is not signed.
+        """
+        ...
+
+    async def healthy(self) -> bool:
+        """Whether it answers now."""
+        ...
+
+    async def close(self) -> None:
+        """Let go."""
         ...
 
 

@@ -48,6 +48,7 @@ def action_of(decided: Decided) -> Action:
         digest=decided.digest,
         key=decided.key,
         received_ns=decided.at_ns,
+        decision=decided.decision,
     )
 
 

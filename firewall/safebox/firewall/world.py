@@ -12,10 +12,10 @@ from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvide
 from safebox.firewall.connectors.inference import InferenceConnector
 from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
+from safebox.firewall.connectors.signing import SigningConnector
 from safebox.firewall.connectors.upstream import Nodes
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
-from safebox.firewall.keystore import Keystore
-from safebox.firewall.ports import Connector, RunView
+from safebox.firewall.ports import Connector, RunView, SignerPort
 from safebox.firewall.settings import OWNER_FUNDS_WEI, Settings
 from safebox.firewall.standins.child import Name, StandIn
 
@@ -43,7 +43,7 @@ class World:
         self._standins = standins
 
     @classmethod
-    async def open(cls, settings: Settings, keystore: Keystore, provider: ComputeProvider, chain_id: int) -> World:
+    async def open(cls, settings: Settings, signer: SignerPort, provider: ComputeProvider, chain_id: int) -> World:
         """Start what stand-ins are needed and make the connectors.
 
         Raises:
@@ -59,7 +59,7 @@ class World:
             return child.url
 
         try:
-            fund = [f"{keystore.owner_address}={OWNER_FUNDS_WEI}", *settings.stand_in_funds]
+            fund = [f"{signer.owner_address}={OWNER_FUNDS_WEI}", *settings.stand_in_funds]
             funds = [word for each in fund for word in ("--fund", each)]
             chain_urls = settings.chain_urls or (await stand_in("chain", "--state", settings.home / "chain", *funds),)
             smtp_url = settings.smtp_url or await stand_in("mail", "--state", settings.mail)
@@ -71,7 +71,7 @@ class World:
         chain = ChainConnector(
             nodes,
             chain_id,
-            keystore,
+            signer,
             confirmations=settings.confirmations_on(chain_id),
             care=Care(settings.stuck, settings.stuck_seconds),
         )
@@ -79,6 +79,7 @@ class World:
         compute = ComputeConnector(provider, dict(prices), LeaseBook(settings.home / "leases"))
         connectors: dict[str, Connector] = {
             "chain": chain,
+            "signing": SigningConnector(chain, signer),
             "mail": MailConnector(smtp_url, settings.mail_from, inbox_of),
             "compute": compute,
             "inference": InferenceConnector(

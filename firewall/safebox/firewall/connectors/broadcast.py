@@ -27,6 +27,8 @@ from safebox.firewall.ports import Charge, Outcome
 POLL_MILLISECONDS: Final = 100
 
 Sign = Callable[[Payment], Awaitable[SignedTransaction]]
+Recall = Callable[[Payment], Awaitable[SignedTransaction | None]]
+"""A payment as it was signed before; None if it certainly never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +52,33 @@ class Broadcaster:
             refusal = str(error)
         return await self._wait(payment, signed, refusal)
 
-    async def look(self, payment: Payment, sign: Sign) -> Outcome:
+    async def look(self, payment: Payment, recall: Recall) -> Outcome:
         """Find out what became of a payment, or of what replaced it; nothing is sent.
 
         Raises:
             NodeUnavailable: There was no usable answer.
             NodeRefused: The node answered with an error.
         """
-        return await (await self._on_one_node())._look(payment, sign)
+        return await (await self._on_one_node())._look(payment, recall)
 
     async def _on_one_node(self) -> Broadcaster:
         """All questions of one look go to one node: another may not have the block yet in which a nonce was used."""
         node = await self.node.choose()
         return replace(self, node=node, finality=self.finality.on(node))
 
-    async def _look(self, payment: Payment, sign: Sign) -> Outcome:
+    async def _look(self, payment: Payment, recall: Recall) -> Outcome:
         # Nonces are read first: if one is used and there is no receipt afterwards, something else used it.
         at = await self.finality.block()
         over = await self._used(payment, at)
         used = over or await self._used(payment, "latest")
         for variant in payment.variants() if used else ():
-            found = await self._receipt(variant, await sign(variant))
+            known = await recall(variant)
+            found = None if known is None else await self._receipt(variant, known)
             if found is not None:
                 return found
-        signed = await sign(payment)
+        signed = await recall(payment)
+        if signed is None:
+            return Outcome(status="failed", detail="it was never signed")
         if over:
             return Outcome(status="failed", detail=f"never sent: nonce {payment.nonce} was used by something else")
         if used:

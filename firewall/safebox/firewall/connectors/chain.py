@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from safebox.firewall.accounts import SignedTransaction
 from safebox.firewall.connectors.broadcast import Broadcaster
+from safebox.firewall.connectors.calls import ContractCall, call_gas
 from safebox.firewall.connectors.care import Care
-from safebox.firewall.connectors.fees import Fees, base_fee, fees, has_code, higher, transfer_gas
+from safebox.firewall.connectors.fees import Fees, fees, has_code, higher, transfer_gas
 from safebox.firewall.connectors.finality import Finality
 from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
+from safebox.firewall.connectors.preflight import preflight
 from safebox.firewall.connectors.simulation import Transaction, simulate
-from safebox.firewall.connectors.transaction import TRANSFER_GAS, Offer, Payment, as_plan, from_plan, sign
+from safebox.firewall.connectors.transaction import TRANSFER_GAS, Offer, Payment, as_plan, from_plan, sign, signed_before
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.facts import expired
@@ -32,8 +33,8 @@ from safebox.firewall.core.money import Amount, encode_amount, format_units
 from safebox.firewall.core.simulated import PLAIN, Move, Simulated
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError
-from safebox.firewall.keystore import OWNER, Keystore
-from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
+from safebox.firewall.keystore import OWNER
+from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView, SignerPort
 
 RECEIPT_SECONDS: Final = 60
 """Five blocks of the main network: after that the payment is reported as unknown, with its hash."""
@@ -51,7 +52,7 @@ class ChainConnector:
     Args:
         node: the node, or its http or https URL.
         chain_id: the only chain ever signed for.
-        keystore: signs.
+        signer: signs, if the ledger has the allow.
         receipt_seconds: how long to wait for a receipt.
         confirmations: how many blocks must hold a payment, its own included, until it is final.
         care: what is done about payments that aren't mined.
@@ -64,7 +65,7 @@ class ChainConnector:
         self,
         node: str | ChainNode,
         chain_id: int,
-        keystore: Keystore,
+        signer: SignerPort,
         *,
         receipt_seconds: int = RECEIPT_SECONDS,
         confirmations: int = 1,
@@ -73,7 +74,7 @@ class ChainConnector:
     ) -> None:
         self._node: ChainNode = Node(node) if isinstance(node, str) else node
         self._chain_id = chain_id
-        self._keystore = keystore
+        self._signer = signer
         self._care = care or Care()
         self._now = now
         self._finality = Finality(self._node, confirmations)
@@ -109,12 +110,21 @@ class ChainConnector:
             return Outcome(status="done", result={"moved": "0"})
         if not isinstance(action.args, Transfer | MoveFunds):
             return await self._balance(run)
-        payment = self._planned(action, run, plan)
+        return await self.carry_out(action, run, self._planned(action, run, plan))
+
+    async def carry_out(self, action: Action, run: RunView, payment: Payment) -> Outcome:
+        """Sign and send a payment that was planned for this action.
+
+        Raises:
+            EffectError: Nothing was signed.
+        """
         async with self._locks[payment.sender]:
-            await self._preflight(payment)
+            await preflight(self._node, payment)
             run.last_look(action)
+            signed = await sign(payment, self._signer, action.decision)
+            run.last_look(action)  # signing took a moment, and what is sent can't be taken back
             broadcaster = self._for_agents if action.caller is Caller.AGENT else self._broadcaster
-            return await broadcaster.send(payment, await self._sign(payment))
+            return await broadcaster.send(payment, signed)
 
     async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
         """Find out what became of a planned payment, and see that it can still be mined, if the run may still act.
@@ -126,11 +136,19 @@ class ChainConnector:
         """
         if not isinstance(action.args, Transfer | MoveFunds) or plan == _NOTHING:
             return Outcome(status="failed", detail="nothing was to be paid")
-        payment = self._planned(action, run, plan)
+        return await self.follow(action, run, self._planned(action, run, plan))
+
+    async def follow(self, action: Action, run: RunView, payment: Payment) -> Outcome:
+        """What became of a payment that was planned for this action; see `reconcile`.
+
+        Raises:
+            EffectError: The chain can't be asked now.
+        """
+        recall = partial(signed_before, signer=self._signer, decision=action.decision)
         try:
-            found = await self._broadcaster.look(payment, self._sign)
+            found = await self._broadcaster.look(payment, recall)
             if found.status == "unknown" and not found.pending and await self._pushed(action, run, payment):
-                return await self._broadcaster.look(payment, self._sign)
+                return await self._broadcaster.look(payment, recall)
         except (NodeUnavailable, NodeRefused) as error:
             raise EffectError(f"the chain can't be asked: {error}", unknown=True) from error
         return found
@@ -144,9 +162,29 @@ class ChainConnector:
             return False
         async with lock:
             try:
-                return await self._broadcaster.push(variant, self._sign, partial(run.last_look, action))
+                signs = partial(sign, signer=self._signer, decision=action.decision)
+                return await self._broadcaster.push(variant, signs, partial(run.last_look, action))
             except FirewallError:
                 return False
+
+    @property
+    def node(self) -> ChainNode:
+        """The node that is asked."""
+        return self._node
+
+    async def plan_call(self, action: Action, run: RunView, call: ContractCall, said: Sequence[Move]) -> Quote:
+        """Plan the call of a contract from a run's wallet; `said` is what it was read to do.
+
+        Raises:
+            CallerError: The run has no wallet, or the nonce, fee or gas asked for can't work.
+            FactsUnavailable: The node didn't tell.
+        """
+        if run.address is None:
+            raise CallerError("this run has no wallet")
+        try:
+            return await self._quote_call(action, run, run.address, call, said)
+        except (NodeUnavailable, NodeRefused) as error:
+            raise FactsUnavailable(f"the chain could not be asked: {error}") from error
 
     async def vanished(self) -> list[str]:
         """Payments that were final and are no more: a reorganisation went deeper than the owner thought it could.
@@ -208,6 +246,27 @@ class ChainConnector:
             plan=as_plan(payment),
         )
 
+    async def _quote_call(
+        self, action: Action, run: RunView, sender: str, call: ContractCall, said: Sequence[Move]
+    ) -> Quote:
+        wallet = run.mandate.wallet
+        cap = _units(wallet.max_fee_per_gas) if wallet is not None else None
+        facts = await self._wallet(run)
+        if call.nonce is not None and call.nonce != facts["nonce"]:
+            raise CallerError(f"nonce {call.nonce} is not the next one ({facts['nonce']})")
+        asked = Transaction(sender=sender, to=call.to, value=call.value.units, data=call.data, gas=call.gas)
+        offer = await fees(self._node, asked=_units(call.max_fee_per_gas), tip=_units(call.max_priority_fee_per_gas), cap=cap)
+        tried = await simulate(self._node, asked, [token.address for token in run.mandate.tokens or ()])
+        gas = call.gas or await call_gas(self._node, asked, fails=tried.reverts is True)
+        offer = offer.marked(action.id)
+        payment = self._payment(run.id, sender, facts["nonce"], call.to, call.value, gas, offer)
+        payment = self._replaceable(msgspec.structs.replace(payment, data=call.data), offer, cap)
+        return Quote(
+            charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
+            facts={"wallet": facts, "simulation": tried.facts(said)},
+            plan=as_plan(payment),
+        )
+
     async def _tried(self, args: Transfer, run: RunView, sender: str) -> Simulated:
         """What a payment to code does when it is tried: it may call back, and take what was approved."""
         tokens = [token.address for token in run.mandate.tokens or ()]
@@ -216,7 +275,7 @@ class ChainConnector:
 
     async def _quote_funding(self, action: Action, args: MoveFunds, run: RunView) -> Quote:
         signer = OWNER if action.tool == "wallet.fund" else run.id
-        sender = self._keystore.owner_address if signer == OWNER else run.address
+        sender = self._signer.owner_address if signer == OWNER else run.address
         if sender is None:
             raise CallerError("this run has no wallet")
         facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
@@ -258,47 +317,22 @@ class ChainConnector:
         )
         return msgspec.structs.replace(payment, replacements=offers, give_up=self._care.stuck == "cancel")
 
-    async def _sign(self, payment: Payment) -> SignedTransaction:
-        """The one place where keys are used."""
-        return sign(payment, self._keystore)
-
     def _planned(self, action: Action, run: RunView, plan: dict[str, Any]) -> Payment:
         """Read the plan back and hold it against the action it was made for."""
         payment = from_plan(plan)
         signer = OWNER if action.tool == "wallet.fund" else run.id
-        if signer != OWNER:
-            self._keystore.create_for_run(signer)
-        sender = self._keystore.address_of(signer)
+        sender = self._signer.owner_address if signer == OWNER else run.address
         amount = action.args.amount
         fits = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
         if (
             not fits
             or payment.cancels
+            or payment.data != "0x"
             or payment.to != action.args.to
             or (amount is not None and payment.value != amount)
         ):
             raise EffectError("the plan is not for this action")
         return payment
-
-    async def _preflight(self, payment: Payment) -> None:
-        """See once more, before the signature, that the payment can succeed."""
-        try:
-            chain_id, nonce, balance, base = await asyncio.gather(
-                self._node.quantity("eth_chainId"),
-                self._nonce(payment.sender),
-                self._node.quantity("eth_getBalance", payment.sender, "latest"),
-                base_fee(self._node),
-            )
-        except (NodeUnavailable, NodeRefused) as error:
-            raise EffectError(f"the chain could not be asked; nothing was signed: {error}") from error
-        if chain_id != payment.chain_id:
-            raise EffectError(f"the node is on chain {chain_id}, not {payment.chain_id}; nothing was signed")
-        if nonce != payment.nonce:
-            raise EffectError("another payment of this wallet came first; nothing was signed, ask again")
-        if balance < payment.worst.units:
-            raise EffectError("the wallet holds less than the payment and its highest fee; nothing was signed")
-        if base > payment.max_fee_per_gas.units:
-            raise EffectError("the network's fee is above the highest fee offered; nothing was signed")
 
     async def _balance(self, run: RunView) -> Outcome:
         if run.address is None:
@@ -329,7 +363,7 @@ class ChainConnector:
             ceiling = run.mandate.wallet.ceiling if run.mandate.wallet is not None else None
             over = None if ceiling is None else balance > ceiling.units
             facts = {"balance": encode_amount(_amount(balance)), "over_ceiling": over, "nonce": nonce}
-        return {**facts, "chain_id": chain_id, "owner": self._keystore.owner_address}
+        return {**facts, "chain_id": chain_id, "owner": self._signer.owner_address}
 
 
 def _receiving(facts: dict[str, Any], amount: Amount, run: RunView) -> dict[str, Any]:

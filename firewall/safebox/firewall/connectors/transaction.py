@@ -1,4 +1,4 @@
-"""A native transfer as the plan that is decided and recorded, and the check that what was signed is just that."""
+"""A transaction as the plan that is decided and recorded, and the check that what was signed is just that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from safebox.firewall.accounts import TYPE, SignedTransaction, decode_transaction, signer_of
 from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 from safebox.firewall.errors import EffectError
-from safebox.firewall.keystore import Keystore
+from safebox.firewall.ports import SignerPort
 
 TRANSFER_GAS: Final = 21_000
 """What a transfer to an address without code takes (yellow paper, G_transaction)."""
@@ -23,7 +23,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """All of a transfer; amounts in wei. `signer` is a run's id or the owner.
+    """All of a transaction; amounts in wei. `signer` is a run's id or the owner, `data` hexadecimal.
 
     `replacements` are what may be offered in its place, in this order, if it isn't mined: part of what is decided, so
     that nothing but what was decided is ever signed. With `give_up` they send nothing, to the sender itself. `cancels`
@@ -39,6 +39,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     gas: int
     max_fee_per_gas: Amount
     max_priority_fee_per_gas: Amount
+    data: str = "0x"
     replacements: tuple[Offer, ...] = ()
     give_up: bool = False
     cancels: bool = False
@@ -62,7 +63,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.give_up:
             return variant
         nothing = Amount(0, "ETH")
-        return msgspec.structs.replace(variant, to=self.sender, value=nothing, gas=TRANSFER_GAS, cancels=True)
+        return msgspec.structs.replace(variant, to=self.sender, value=nothing, data="0x", gas=TRANSFER_GAS, cancels=True)
 
     def fields(self) -> dict[str, Any]:
         """The transaction's fields, as they are signed."""
@@ -72,7 +73,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "nonce": self.nonce,
             "to": self.to,
             "value": self.value.units,
-            "data": b"",
+            "data": bytes.fromhex(self.data.removeprefix("0x")),
             "gas": self.gas,
             "maxFeePerGas": self.max_fee_per_gas.units,
             "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
@@ -97,22 +98,32 @@ def from_plan(plan: dict[str, Any]) -> Payment:
         raise EffectError(f"the recorded plan is no payment: {error}") from error
 
 
-def sign(payment: Payment, keystore: Keystore) -> SignedTransaction:
-    """Sign a payment and compare what was signed with it, field by field.
+async def sign(payment: Payment, signer: SignerPort, decision: str) -> SignedTransaction:
+    """Have a payment signed and compare what was signed with it, field by field.
 
     Raises:
-        EffectError: The signed bytes say something else, or another key signed; nothing was sent.
+        EffectError: It is not signed, the signed bytes say something else, or another key signed; nothing was sent.
     """
+    return _same(payment, await signer.sign_transaction(payment.signer, payment.fields(), decision))
+
+
+async def signed_before(payment: Payment, signer: SignerPort, decision: str) -> SignedTransaction | None:
+    """A payment as it was signed; None if it certainly never was.
+
+    Raises:
+        EffectError: That can't be said, or it is another one.
+    """
+    found = await signer.signed_before(payment.signer, payment.fields(), decision)
+    return None if found is None else _same(payment, found)
+
+
+def _same(payment: Payment, signed: SignedTransaction) -> SignedTransaction:
     try:
-        signed = keystore.sign_transaction(payment.signer, payment.fields())
-    except KeyError as error:
-        raise EffectError("there is no key for this run") from error
+        found, by = decode_transaction(signed.raw_transaction), signer_of(signed.raw_transaction)
     except ValueError as error:
-        raise EffectError(f"the payment can't be signed: {error}") from error
-    found = decode_transaction(signed.raw_transaction)
-    wanted = payment.fields() | {"to": payment.to.lower(), "accessList": ()}
-    if found != wanted:
+        raise EffectError("what was signed can't be read") from error
+    if found != payment.fields() | {"to": payment.to.lower(), "accessList": ()}:
         raise EffectError("the signed transaction is not the one that was decided")
-    if signer_of(signed.raw_transaction) != payment.sender:
+    if by != payment.sender:
         raise EffectError("the transaction was signed by another key than the wallet's")
     return signed

@@ -40,7 +40,8 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """A call that was understood: normalised, immutable, named by its digest.
 
-    One that was held carries, when it comes back, the `approval` with which it passed; a call never does.
+    One that was held carries, when it comes back, the `approval` with which it passed; a call never does. One that was
+    allowed carries the `decision` that says so.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
     received_ns: int
     approval: Approval | None = None
+    decision: str = ""
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

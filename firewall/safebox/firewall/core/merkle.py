@@ -44,6 +44,12 @@ class Tree:
         self._roots.append(root)
         self.size += 1
 
+    def copy(self) -> Tree:
+        """Another tree with the same leaves."""
+        other = Tree()
+        other.size, other._roots = self.size, list(self._roots)
+        return other
+
     def root(self) -> bytes:
         """The hash of all leaves so far."""
         if not self._roots:

@@ -48,6 +48,7 @@ from safebox.firewall.recovery import recover, view_of
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Run, Runs
+from safebox.firewall.signer.trusting import TrustingSigner
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import IDLE_SECONDS, UNHURRIED_SECONDS, SqliteStore
 
@@ -69,13 +70,13 @@ class Stage:
         self.metrics = setting.metrics
         self.name = "run_" + hashlib.sha256(aim.mandate.agent.encode()).hexdigest()[:26]
         self._setting = setting
-        self._keystore = Keystore(OWNER_KEY)
+        self._signer = TrustingSigner(Keystore(OWNER_KEY))
         self._seen = 0
         self._engine: Engine = setting.engine
         self.notary = Notary(Ed25519PrivateKey.from_private_bytes(OWNER_KEY), "safebox/drill")
         chain_id = aim.wallet.chain_id if aim.wallet is not None else 1
         images = (*(aim.compute.images if aim.compute is not None else ()), OTHER_IMAGE)
-        self.world = MemoryWorld(folder, chain_id, images, self._keystore)
+        self.world = MemoryWorld(folder, chain_id, images, self._signer)
 
     @classmethod
     async def open(cls, setting: Setting, folder: Path) -> Stage:
@@ -83,7 +84,7 @@ class Stage:
         stage = cls(setting, folder)
         stage._firewall()
         file = setting.file
-        address = stage._keystore.create_for_run(stage.name) if file.mandate.wallet is not None else None
+        address = await stage._signer.address_of(stage.name) if file.mandate.wallet is not None else None
         if address is not None and file.mandate.wallet is not None:
             stage.world.node.funds[address] = file.mandate.wallet.budget.units
         started = started_event(stage.name, file, address, None, "drill", stage.clock.now_ns())
@@ -198,7 +199,7 @@ class Stage:
     @property
     def owner_address(self) -> str:
         """Where the treasury is."""
-        return self._keystore.owner_address
+        return self._signer.owner_address
 
     @property
     def ends_ns(self) -> int:

@@ -16,8 +16,7 @@ from safebox.firewall.core.action import Action
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
 from safebox.firewall.drill.node import MemoryNode
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
-from safebox.firewall.keystore import Keystore
-from safebox.firewall.ports import Connector, Deliver, Outcome, Quote, RunView
+from safebox.firewall.ports import Connector, Deliver, Outcome, Quote, RunView, SignerPort
 
 NOWHERE: Final = "127.0.0.1:9"
 """Where the relay and the model would be: the discard port, and nothing is ever sent there."""
@@ -132,15 +131,15 @@ class MemoryWorld:
         folder: where the leases are kept.
         chain_id: of the chain.
         images: those that have a price.
-        keystore: signs, for real.
+        signer: signs, for real.
     """
 
-    def __init__(self, folder: Path, chain_id: int, images: Iterable[str], keystore: Keystore) -> None:
+    def __init__(self, folder: Path, chain_id: int, images: Iterable[str], signer: SignerPort) -> None:
         self.effects: list[Effect] = []
         self.inbox: dict[str, str] = {}
         self.node = MemoryNode(chain_id)
         self.provider = MemoryProvider()
-        chain = ChainConnector(self.node, chain_id, keystore, receipt_seconds=0)
+        chain = ChainConnector(self.node, chain_id, signer, receipt_seconds=0)
         prices = {image: IMAGE_PRICES.get(image, PRICE) for image in images}
         compute = ComputeConnector(self.provider, prices, LeaseBook(folder / "leases"))
         mail = MailConnector(f"smtp://{NOWHERE}", SENDER, lambda _: None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -77,7 +78,17 @@ class Notary:
 
     def checkpoint(self) -> str:
         """Sign the tree as it is."""
-        return sign(Checkpoint(self._origin, self._tree.size, self._tree.root()), SIGNER, self._key)
+        return self._signed(self._tree)
+
+    def checkpoint_with(self, records: Sequence[bytes]) -> str:
+        """Sign the tree as it will be with these records, which are not in it yet."""
+        tree = self._tree.copy()
+        for record in records:
+            tree.append(leaf_hash(record))
+        return self._signed(tree)
+
+    def _signed(self, tree: Tree) -> str:
+        return sign(Checkpoint(self._origin, tree.size, tree.root()), SIGNER, self._key)
 
 
 def origin_of(key: bytes) -> str:

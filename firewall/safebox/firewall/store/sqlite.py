@@ -45,14 +45,19 @@ REMEDY: Final = "free space if the disk is full; if the file is damaged, safebox
 ROWS_AT_ONCE: Final = 64
 """Rows of one statement. Each statement gives the interpreter up and must win it back from a busy loop."""
 _INSERT: Final = "INSERT INTO events (seq, body, hash) VALUES "
+_KEEP: Final = "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)"
 
 
 class Append(NamedTuple):
-    """Records that become durable together. `still` says, on the loop, whether they may after others wrote."""
+    """Records that become durable together. `still` says, on the loop, whether they may after others wrote.
+
+    `sealed` ones have a checkpoint over them in the same transaction.
+    """
 
     records: Sequence[bytes]
     future: asyncio.Future[None]
     still: Callable[[], bool] | None
+    sealed: bool
 
 
 Committed = Callable[[int, float], None]
@@ -117,7 +122,12 @@ class SqliteStore:
                 raise LedgerUnavailable(f"the ledger {self._path} can't be read: {error}", remedy=REMEDY) from error
 
     def append(
-        self, records: Sequence[bytes], *, hurried: bool = True, still: Callable[[], bool] | None = None
+        self,
+        records: Sequence[bytes],
+        *,
+        hurried: bool = True,
+        still: Callable[[], bool] | None = None,
+        sealed: bool = False,
     ) -> asyncio.Future[None]:
         """Queue records; the future is done once they are durable.
 
@@ -125,6 +135,7 @@ class SqliteStore:
             records: to be written together, or not at all.
             hurried: somebody waits; otherwise they may wait a little for records in a hurry.
             still: asked after what another firewall wrote was taken in: whether these may still be written.
+            sealed: somebody will ask for a signature over them at once, so it is written with them.
 
         Raises (from the future):
             LedgerMoved: if `still` said no.
@@ -132,7 +143,7 @@ class SqliteStore:
         """
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        self._unhurried.append(Append(records, future, still))
+        self._unhurried.append(Append(records, future, still, sealed))
         if hurried:
             self._hand_over()
         elif self._hurry is None:
@@ -193,7 +204,8 @@ class SqliteStore:
             batch = self._merged(batch)
             self._lost.clear()
             rows = self._rows(batch)
-            self._insert(rows)
+            note = self._note(rows) if any(each.sealed for each in batch) else None
+            self._insert(rows, note)
         except sqlite3.Error as error:
             self._rollback()
             _finish(batch, LedgerUnavailable(f"the ledger can't be written: {error}", kind=kind_of(error)))
@@ -205,6 +217,7 @@ class SqliteStore:
         if rows:
             self.seq, self._head = rows[-1][0], rows[-1][2]
             self._sealed([row[1] for row in rows])
+            self._signed = self._signed if note is None else self.seq
         self._committed(len(rows), time.perf_counter() - started)
         _finish(batch, None)
 
@@ -263,14 +276,22 @@ class SqliteStore:
                 rows.append((seq, record, head))
         return rows
 
-    def _insert(self, rows: list[Row]) -> None:
+    def _note(self, rows: list[Row]) -> str | None:
+        """The checkpoint over what is about to be written; None while nothing is signed, or too much is unread."""
+        if self._notary is None or not self.signing or self._notary.size != self.seq:
+            return None
+        return self._notary.checkpoint_with([row[1] for row in rows])
+
+    def _insert(self, rows: list[Row], note: str | None) -> None:
         """Write rows and commit: in one statement, which is a transaction of its own, if they are few."""
         try:
-            if len(rows) > ROWS_AT_ONCE and not self._db.in_transaction:
+            if (note is not None or len(rows) > ROWS_AT_ONCE) and not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 some = rows[start : start + ROWS_AT_ONCE]
                 self._db.execute(_INSERT + ",".join(["(?,?,?)"] * len(some)), [value for row in some for value in row])
+            if note is not None and rows:
+                self._db.execute(_KEEP, (rows[-1][0], note))
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
         except sqlite3.Error:
@@ -309,7 +330,7 @@ class SqliteStore:
         if self._notary is not None:
             size, note = self._notary.size, self._notary.checkpoint()
             with contextlib.suppress(sqlite3.Error):
-                self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (size, note))
+                self._db.execute(_KEEP, (size, note))
                 self._signed = size
 
 

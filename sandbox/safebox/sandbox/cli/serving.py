@@ -57,11 +57,11 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     from safebox.firewall.engines.validate import check
 
     settings = setup.settings(until_idle=until_idle)
+    from safebox.firewall.signer.process import begin
+
+    signer = begin(settings.home, settings.ledger)  # opening a key is slow on purpose
     # a process of its own: the rest is loaded meanwhile
     checked = Aside(partial(check, settings.policies)) if settings.governance is None else None
-    from safebox.firewall.keyfile import owner_key
-
-    key = Aside(partial(owner_key, settings.home))  # slow on purpose
     found = Aside(partial(_engine, setup.engine))
     from safebox.firewall.daemon import Begun, Firewall
     from safebox.firewall.errors import FirewallError
@@ -69,7 +69,7 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
 
     engine = found.result()
     firewall = Firewall(
-        settings, LocalCompute(engine), setup.chain(), begun=Begun(key.result, checked.result if checked else None)
+        settings, LocalCompute(engine), setup.chain(), begun=Begun(signer, checked.result if checked else None)
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

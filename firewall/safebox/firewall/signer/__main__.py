@@ -1,0 +1,36 @@
+"""The signer's process: `python -m safebox.firewall.signer DESCRIPTOR STATE LEDGER PARENT`, started by the firewall."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+from safebox.firewall.errors import ConfigError
+from safebox.firewall.signer.hardening import harden
+
+
+def main(descriptor: str, state: str, ledger: str, parent: str) -> None:
+    """Open the keys and answer until the firewall hangs up."""
+    connection = socket.socket(fileno=int(descriptor))
+    harden(int(parent))
+    from safebox.firewall.keyfile import FOLDER, owner_key
+    from safebox.firewall.keystore import Keystore
+    from safebox.firewall.signer import wire
+    from safebox.firewall.signer.server import Signer, serve
+    from safebox.firewall.signer.watermark import Watermark
+    from safebox.firewall.store.notary import VERIFIER_NAME
+
+    home = Path(state)
+    try:
+        keystore = Keystore(owner_key(home))
+        signer = Signer(keystore, Path(ledger), home / FOLDER / VERIFIER_NAME, Watermark.open(home / "signer"))
+    except ConfigError as error:
+        wire.receive(connection)
+        connection.sendall(wire.frame(wire.No("config", error.cause, remedy=error.remedy)))
+        return
+    serve(connection, signer)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

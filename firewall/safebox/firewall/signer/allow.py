@@ -1,0 +1,238 @@
+"""Whether a recorded allow is an allow for exactly this. Values in, values out.
+
+1. the record is about a tool that signs this kind of thing, and the key asked for is the one it names
+2. the run is on the mandate's chain, and not stopped; its owner may still bring the money home
+3. what is to be signed is read from its bytes again, and writing it again gives the same bytes
+4. it is, field by field, the recorded plan, or takes that plan's place without taking more
+5. the plan does what the recorded action asked for, and an owner's movement goes where an owner's may
+6. the allow is new
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from safebox.firewall.accounts import decode_unsigned, unsigned_transaction
+from safebox.firewall.core.addresses import checksummed, keccak256
+from safebox.firewall.core.approving import approval_data
+from safebox.firewall.core.arguments import MoveFunds, Transfer
+from safebox.firewall.core.digests import message_digest, typed_data_digest
+from safebox.firewall.core.messages import classify
+from safebox.firewall.core.money import Amount, decode_amount
+from safebox.firewall.core.record import Decided
+from safebox.firewall.core.signing import Approve, AskTypedData, SignMessage, SignTypedData, normalise_typed_data
+from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.errors import CallerError
+from safebox.firewall.keystore import OWNER
+from safebox.firewall.signer.record import Standing
+from safebox.firewall.signer.refusal import Refused
+from safebox.firewall.signer.watermark import Replacing
+from safebox.firewall.signer.wire import Kind
+
+FRESH_SECONDS: Final = 900
+"""As long as an effect may take (`effects.EFFECT_SECONDS`): what was not signed by then was given up."""
+OWNERS_FEES_MAX: Final = 8
+"""Nothing is reserved for the owner's own movements: what replaces one offers at most so many times its fee."""
+KINDS: Final[dict[str, Kind]] = {
+    "wallet.transfer": "transaction",
+    "wallet.fund": "transaction",
+    "wallet.sweep": "transaction",
+    "wallet.approve": "transaction",
+    "wallet.sign_typed_data": "typed_data",
+    "wallet.sign_message": "message",
+}
+_ASSET: Final = "ETH"
+_RAIL: Final = "wallet"
+_TRANSFER_GAS: Final = 21_000
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """The transaction that was recorded; amounts in wei."""
+
+    signer: str
+    sender: str
+    chain_id: int
+    nonce: int
+    to: str
+    value: Amount
+    gas: int
+    max_fee_per_gas: Amount
+    max_priority_fee_per_gas: Amount
+    data: str = "0x"
+
+    def fields(self) -> dict[str, Any]:
+        """As `decode_unsigned` gives them."""
+        return {
+            "type": 2,
+            "accessList": (),
+            "chainId": self.chain_id,
+            "nonce": self.nonce,
+            "to": self.to.lower(),
+            "value": self.value.units,
+            "data": bytes.fromhex(self.data.removeprefix("0x")),
+            "gas": self.gas,
+            "maxFeePerGas": self.max_fee_per_gas.units,
+            "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
+        }
+
+
+class Approved(NamedTuple):
+    """What may be signed: its hash, and for a transaction its fields and what it is to the plan."""
+
+    digest: bytes
+    fields: dict[str, Any] | None = None
+    replacing: Replacing = ""
+
+
+class Addresses(NamedTuple):
+    """The address of the key asked for, of the run's and of the owner's."""
+
+    signer: str
+    run: str
+    owner: str
+
+
+def signer_for(decided: Decided) -> str:
+    """Whose key this decision is about."""
+    return OWNER if decided.tool == "wallet.fund" else decided.run
+
+
+def check_standing(decided: Decided, run: Standing | None, *, cancelling: bool) -> None:
+    """See that the run may still sign (2).
+
+    Raises:
+        Refused: if it ended, or was stopped and this is the agent's; a cancel takes nothing and is always allowed.
+    """
+    if run is None or run.ended:
+        raise Refused("stopped", "the run has ended")
+    stopped = run.stopped()
+    if stopped and decided.caller is Caller.AGENT and not cancelling:
+        raise Refused("stopped", f"the run is {stopped}")
+
+
+def check_fresh(decided: Decided, run: Standing, now_ns: int) -> None:
+    """See that the allow is new, and an agent's mandate not over (6).
+
+    Raises:
+        Refused: if it is not.
+    """
+    if now_ns - decided.at_ns > FRESH_SECONDS * 1_000_000_000:
+        raise Refused("expired", "the allow is too old")
+    if decided.caller is Caller.AGENT and datetime.fromisoformat(run.expires).timestamp() <= now_ns / 1e9:
+        raise Refused("expired", "the run's mandate is over")
+
+
+def read_transaction(decided: Decided, content: bytes, run: Standing, known: Addresses) -> Approved:
+    """Read an unsigned transaction, and hold it against the plan and the action (3, 4, 5).
+
+    Raises:
+        Refused: if it is anything but what was decided.
+    """
+    try:
+        fields = decode_unsigned(content)
+        again = unsigned_transaction(fields)
+        plan = msgspec.convert(decided.plan, Planned, dec_hook=decode_amount)
+        wanted = plan.fields()
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        raise Refused("not_the_plan", f"it can't be compared with the plan: {error}") from error
+    if again != content:
+        raise Refused("not_the_plan", "written again it is something else")
+    signer = signer_for(decided)
+    if (plan.signer, plan.sender) != (signer, known.signer):
+        raise Refused("another_key", "the plan is for another key")
+    if plan.chain_id != run.chain_id:
+        raise Refused("wrong_chain", "the plan is for another chain than the run's mandate")
+    _check_meant(decided, wanted, known)
+    replacing = _replacing(decided, plan, wanted, fields)
+    if decided.tool == "wallet.sweep" and not replacing:
+        replacing = "home"
+    return Approved(keccak256(content), fields, replacing)
+
+
+def _replacing(decided: Decided, plan: Planned, wanted: dict[str, Any], fields: dict[str, Any]) -> Replacing:
+    """What the transaction is to the plan: itself, the same at a higher fee, or nothing to itself in its place."""
+    if fields == wanted:
+        return ""
+    fees = ("maxFeePerGas", "maxPriorityFeePerGas")
+    worst = fields["value"] + fields["gas"] * fields["maxFeePerGas"]
+    dearer = fields["maxFeePerGas"] > wanted["maxFeePerGas"] and fields[fees[1]] >= wanted[fees[1]]
+    affordable = dearer and fields[fees[1]] <= fields[fees[0]] and worst <= _most(decided, plan)
+    if affordable and {**fields, **{name: wanted[name] for name in fees}} == wanted:
+        return "dearer"
+    nothing = {"to": plan.sender.lower(), "value": 0, "data": b"", "gas": _TRANSFER_GAS}
+    if affordable and fields == {**wanted, **nothing, **{name: fields[name] for name in fees}}:
+        return "cancel"
+    raise Refused("not_the_plan", "it is not the transaction that was decided")
+
+
+def _most(decided: Decided, plan: Planned) -> int:
+    """What may be taken in all: what was reserved for it, and of the owner's own a few times the fee."""
+    if decided.caller is Caller.AGENT:
+        mine = (charge for charge in decided.charges if (charge.rail, charge.amount.asset) == (_RAIL, _ASSET))
+        return sum(charge.amount.units for charge in mine)
+    return plan.value.units + OWNERS_FEES_MAX * plan.gas * plan.max_fee_per_gas.units
+
+
+def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> None:
+    """See that the plan does what the recorded action says (5).
+
+    Raises:
+        Refused: if it doesn't.
+    """
+    to, value, data = checksummed(bytes.fromhex(fields["to"][2:])), fields["value"], fields["data"]
+    match _args(decided):
+        case Transfer() as args:
+            meant = (to, value, data) == (args.to, args.amount.units, b"")
+        case MoveFunds() as args:
+            home = known.run if decided.tool == "wallet.fund" else known.owner
+            sum_fits = args.amount is None or value == args.amount.units
+            meant = to == args.to == home and sum_fits and not data
+        case Approve() as args:
+            meant = (to, value, data) == (args.token, 0, approval_data(args))
+        case _:
+            meant = False
+    if not meant or (decided.caller is Caller.OWNER) is not (decided.tool in ("wallet.fund", "wallet.sweep")):
+        raise Refused("not_the_action", "the plan is not what the action asked for")
+
+
+def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved:
+    """Read typed data, and hold it against the action (3, 5).
+
+    Raises:
+        Refused: if it is anything but what was decided.
+    """
+    args = _args(decided)
+    try:
+        text = content.decode()
+        again = normalise_typed_data(msgspec.json.decode(content, type=AskTypedData))
+    except (ValueError, CallerError) as error:  # msgspec's errors are ValueErrors
+        raise Refused("unreadable", f"it is no typed data: {error}") from error
+    if not isinstance(args, SignTypedData) or again != args or again.typed_data != text:
+        raise Refused("not_the_action", "it is not the typed data that was decided")
+    data = again.parsed()
+    if run.chain_id is None or data.domain.get("chainId") != str(run.chain_id):
+        raise Refused("wrong_chain", "the typed data is for another chain than the run's mandate")
+    return Approved(typed_data_digest(data))
+
+
+def read_message(decided: Decided, content: bytes) -> Approved:
+    """Hold a message against the action; what could act is not signed, whoever allowed it (3, 5).
+
+    Raises:
+        Refused: if it is anything but the text that was decided.
+    """
+    args = _args(decided)
+    if not isinstance(args, SignMessage) or args.method != "personal_sign" or args.content() != content:
+        raise Refused("not_the_action", "it is not the message that was decided")
+    if classify(content) not in ("text", "sign_in"):
+        raise Refused("no_text", "it is no text that people can read")
+    return Approved(message_digest(content))
+
+
+def _args(decided: Decided) -> Any:
+    """The recorded arguments, in their own type."""
+    return TOOLS[decided.tool].recall(json.loads(bytes(decided.action))["args"])

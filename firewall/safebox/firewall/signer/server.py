@@ -1,0 +1,199 @@
+"""Answers one connection: whose address, and signatures for what the ledger allows."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from safebox.firewall.core.checkpoint import Verifier
+from safebox.firewall.core.record import Decided
+from safebox.firewall.errors import ConfigError
+from safebox.firewall.keystore import OWNER, Keystore
+from safebox.firewall.signer import allow, wire
+from safebox.firewall.signer.record import Record
+from safebox.firewall.signer.refusal import Refused
+from safebox.firewall.signer.watermark import Line, Watermark
+
+IDLE_SECONDS: Final = 5.0
+"""How often the ledger is read while nobody asks, so that nobody who asks waits for much of it."""
+STEPS_MAX: Final = 5
+"""A hundred thousand records read for one question; then whoever asks is told to ask again."""
+ADDRESSES_KEPT: Final = 10_000
+
+
+class Signer:
+    """Signs for the owner and for runs.
+
+    Args:
+        keystore: has the keys.
+        ledger: the ledger's file.
+        notary: the file with the notary's public key.
+        watermark: remembers what was signed.
+        now_ns: this process's own clock.
+    """
+
+    def __init__(
+        self,
+        keystore: Keystore,
+        ledger: Path,
+        notary: Path,
+        watermark: Watermark,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._keystore = keystore
+        self._notary = notary
+        self._watermark = watermark
+        self._now_ns = now_ns
+        self._known: OrderedDict[str, str] = OrderedDict()
+        self._record = Record(ledger, self._notarys_key, watermark.settled)
+
+    def answer(self, question: wire.Question) -> wire.Answer:
+        """Answer one question; never raises for what is asked."""
+        try:
+            if isinstance(question, wire.AddressOf):
+                return wire.Address(self._address_of(question.signer))
+            return self._sign(question)
+        except Refused as error:
+            return wire.No(error.why, error.cause, later=error.later)
+
+    def read_on(self) -> bool:
+        """Read the ledger a little further; whether there may be more."""
+        try:
+            return self._record.follow()
+        except Refused:
+            return False  # whoever asks is told
+
+    def _sign(self, asked: wire.Sign) -> wire.Answer:
+        steps = 0
+        while self._record.follow():
+            steps += 1
+            if steps == STEPS_MAX:
+                raise Refused("reading", "the ledger is being read", later=True)
+        decided, unknown = self._record.allow(asked.decision)
+        if allow.KINDS.get(decided.tool) != asked.kind:
+            raise Refused("another_tool", "the decision is about something else")
+        if allow.signer_for(decided) != asked.signer:
+            raise Refused("another_key", "the decision is about another key")
+        if asked.kind == "transaction":
+            return self._transaction(asked, decided, unknown=unknown)
+        return self._text(asked, decided, unknown=unknown)
+
+    def _transaction(self, asked: wire.Sign, decided: Decided, *, unknown: bool) -> wire.Answer:
+        run = self._record.runs.get(decided.run)
+        if run is None:
+            raise Refused("stopped", "the run has ended")
+        known = allow.Addresses(*map(self._address_of, (asked.signer, decided.run, OWNER)))
+        found = allow.read_transaction(decided, asked.content, run, known)
+        fields = found.fields or {}
+        place = fields["chainId"], known.signer
+        line = Line(
+            digest=found.digest.hex(),
+            decision=decided.decision,
+            chain=fields["chainId"],
+            address=known.signer,
+            nonce=fields["nonce"],
+            fee=fields["maxFeePerGas"],
+        )
+        if self._watermark.signed(line):
+            return self._signed_transaction(asked)
+        if asked.again and decided.at_ns > self._watermark.since:
+            return wire.Never()
+        allow.check_standing(decided, run, cancelling=found.replacing == "cancel")
+        if found.replacing not in ("dearer", "cancel"):
+            self._check_new(decided, unknown=unknown)
+        self._watermark.check(place, line, found.replacing)
+        self._watermark.keep(line)
+        return self._signed_transaction(asked)
+
+    def _text(self, asked: wire.Sign, decided: Decided, *, unknown: bool) -> wire.Answer:
+        run = self._record.runs.get(decided.run)
+        if run is None:
+            raise Refused("stopped", "the run has ended")
+        typed = asked.kind == "typed_data"
+        found = (
+            allow.read_typed_data(decided, asked.content, run) if typed else allow.read_message(decided, asked.content)
+        )
+        digest, before = found.digest.hex(), self._watermark.text(decided.decision)
+        if before is None:
+            if asked.again:
+                return wire.Never()
+            allow.check_standing(decided, run, cancelling=False)
+            self._check_new(decided, unknown=unknown)
+            self._watermark.keep(Line(digest=digest, decision=decided.decision))
+        elif before != digest:
+            raise Refused("not_the_action", "another text was signed for this decision")
+        return wire.Signed(self._with_key(asked.signer, lambda: self._keystore.sign_digest(asked.signer, found.digest)))
+
+    def _check_new(self, decided: Decided, *, unknown: bool) -> None:
+        if unknown:
+            raise Refused("settled", "the outcome of this decision was recorded as unknown, so it is not begun anew")
+        allow.check_fresh(decided, self._record.runs[decided.run], self._now_ns())
+
+    def _signed_transaction(self, asked: wire.Sign) -> wire.Signed:
+        sign = self._keystore.sign_payload
+        return wire.Signed(self._with_key(asked.signer, lambda: sign(asked.signer, asked.content).raw_transaction))
+
+    def _with_key(self, signer: str, use: Callable[[], bytes]) -> bytes:
+        """Have a run's key only while it is used."""
+        if signer != OWNER:
+            self._keystore.create_for_run(signer)
+        try:
+            return use()
+        finally:
+            self._keystore.forget_run(signer)
+
+    def _address_of(self, signer: str) -> str:
+        if signer == OWNER:
+            return self._keystore.owner_address
+        found = self._known.get(signer)
+        if found is None:
+            if not signer:
+                raise Refused("no_run", "no run has this name")
+            found = self._known[signer] = self._keystore.create_for_run(signer)
+            self._keystore.forget_run(signer)
+            if len(self._known) > ADDRESSES_KEPT:
+                self._known.popitem(last=False)
+        return found
+
+    def _notarys_key(self) -> Verifier:
+        """The notary's public key as it was the first time; another one later is somebody else's.
+
+        Raises:
+            ConfigError: if it can't be read, or has changed.
+        """
+        if not self._watermark.notary:
+            self._watermark.keep(Line(notary=_read_key(self._notary).text(), since=self._now_ns()))
+        key = Verifier.parse(self._watermark.notary)
+        if _read_key(self._notary) != key:
+            raise ConfigError("the notary's key is another one than at first", remedy="restore the keystore folder")
+        return key
+
+
+def _read_key(path: Path) -> Verifier:
+    try:
+        return Verifier.parse(path.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can't be read", remedy="restore the keystore folder") from error
+
+
+def serve(connection: socket.socket, signer: Signer) -> None:
+    """Answer until the other side hangs up or says what can't be understood."""
+    more = True
+    while True:
+        ready, _, _ = select.select([connection], [], [], 0 if more else IDLE_SECONDS)
+        if not ready:
+            more = signer.read_on()
+            continue
+        try:
+            asked = wire.receive(connection)
+            if asked is None:
+                return
+            question = wire.read_question(asked)
+        except (ValueError, OSError):  # msgspec's errors are ValueErrors
+            return
+        connection.sendall(wire.frame(signer.answer(question)))

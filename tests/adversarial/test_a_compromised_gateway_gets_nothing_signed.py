@@ -1,0 +1,470 @@
+"""Law 7 at the signer: who has its socket, but no allow in the signed ledger for just these bytes, gets no signature.
+
+The gateway here is the attacker: it speaks to the signer's own process. Beside each thing that is refused is the one
+that is signed, so a signer that signs nothing would not pass.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from eth_account import Account
+from eth_account.messages import encode_defunct, encode_typed_data
+
+from safebox.firewall.accounts import decode_transaction, signer_of, unsigned_transaction
+from safebox.firewall.connectors.transaction import Payment, as_plan
+from safebox.firewall.core.checkpoint import Checkpoint, sign
+from safebox.firewall.core.decision import Answer, Reason, Verdict
+from safebox.firewall.core.merkle import Tree, leaf_hash
+from safebox.firewall.core.record import (
+    Decided,
+    RunEnded,
+    RunKilled,
+    RunPaused,
+    RunResumed,
+    WalletFrozen,
+    WalletThawed,
+    chain,
+    encode_event,
+)
+from safebox.firewall.core.tools import Caller
+from safebox.firewall.keystore import OWNER
+from safebox.firewall.signer import wire
+from safebox.firewall.signer.allow import FRESH_SECONDS
+from safebox.firewall.signer.client import begin
+from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
+from tests.twins import PAYEE
+
+STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
+NO = Answer(Verdict.DENY, (Reason("test.no", "no"),), {})
+HELD = Answer(Verdict.HOLD, (Reason("test.hold", "wait"),), {})
+
+
+@pytest.fixture(scope="module")
+def signers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Book, Gateway]]:
+    with signer_over(tmp_path_factory.mktemp("signer")) as both:
+        yield both
+
+
+@pytest.fixture
+def book(signers: tuple[Book, Gateway]) -> Book:
+    return signers[0]
+
+
+@pytest.fixture
+def gateway(signers: tuple[Book, Gateway]) -> Gateway:
+    return signers[1]
+
+
+def changed(payment: Payment, **changes: Any) -> Payment:
+    return msgspec.structs.replace(payment, **changes)
+
+
+def test_what_was_decided_is_signed_by_the_runs_own_key(book: Book, gateway: Gateway) -> None:
+    decided, payment = book.transfer(book.run())
+    raw = gateway.signed(decided, payment)
+    assert signer_of(raw) == payment.sender
+    assert decode_transaction(raw) == payment.fields() | {"to": payment.to.lower(), "accessList": ()}
+    assert gateway.signed(decided, payment) == raw, "asked again, it is the same bytes"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"to": STRANGER},
+        {"value": wei(GWEI + 1)},
+        {"value": wei(0)},
+        {"nonce": 1},
+        {"gas": 21_001},
+        {"chain_id": 1},
+        {"data": "0x00"},
+        {"max_fee_per_gas": wei(FEE - 1)},
+        {"max_priority_fee_per_gas": wei(TIP + 1)},
+        {"max_fee_per_gas": wei(FEE + 1), "max_priority_fee_per_gas": wei(TIP - 1)},
+        {"max_fee_per_gas": wei(RESERVED)},
+        {"max_fee_per_gas": wei(FEE + 1), "value": wei(1)},
+        {"max_fee_per_gas": wei(FEE + 1), "to": STRANGER, "value": wei(0)},
+    ],
+    ids=str,
+)
+def test_a_transaction_that_differs_in_anything_is_not_signed(
+    book: Book, gateway: Gateway, change: dict[str, Any]
+) -> None:
+    decided, payment = book.transfer(book.run())
+    assert gateway.refused(decided, changed(payment, **change)) == "not_the_plan"
+    gateway.signed(decided, payment)
+
+
+def mangled(raw: bytes) -> dict[str, bytes]:
+    return {
+        "no type": raw[1:],
+        "more": raw + b"\0",
+        "cut": raw[:-1],
+        "another type": b"\x01" + raw[1:],
+        "prefixed": b"\x19Ethereum Signed Message:\n32" + raw,
+        "nothing": b"",
+        "a digest": b"\x01" * 32,
+    }
+
+
+@pytest.mark.parametrize("how", sorted(mangled(b"")))
+def test_bytes_that_are_no_such_transaction_are_not_signed(book: Book, gateway: Gateway, how: str) -> None:
+    decided, payment = book.transfer(book.run())
+    assert gateway.refused(decided, mangled(unsigned_transaction(payment.fields()))[how]) == "not_the_plan"
+    gateway.signed(decided, payment)
+
+
+def test_a_decision_nobody_wrote_is_no_allow(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    forged, payment = book.transfer(run, written=False)
+    assert gateway.refused(forged, payment) == "no_record"
+    decided, payment = book.transfer(run)
+    gateway.signed(decided, payment)
+
+
+@pytest.mark.parametrize("answer", [NO, HELD], ids=["denied", "held"])
+def test_what_was_denied_or_waits_is_not_signed(book: Book, gateway: Gateway, answer: Answer) -> None:
+    run = book.run()
+    decided, payment = book.transfer(run, answer=answer)
+    assert gateway.refused(decided, payment) == "no_record"
+    allowed, payment = book.transfer(run)
+    gateway.signed(allowed, payment)
+
+
+def test_an_allow_is_for_one_run(book: Book, gateway: Gateway) -> None:
+    one, other = book.run(), book.run()
+    decided, payment = book.transfer(one)
+    theirs = book.payment(other)
+    assert gateway.refused(decided, theirs, signer=other) == "another_key"
+    assert gateway.refused(decided, payment, signer=OWNER) == "another_key"
+    crossed = book.decided(one, "wallet.transfer", {"to": PAYEE, "amount": f"{GWEI} wei"}, as_plan(theirs))
+    book.write(crossed)
+    assert gateway.refused(crossed, theirs) == "another_key", "although somebody wrote it so"
+    gateway.signed(decided, payment)
+
+
+def test_an_allow_is_for_one_chain(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    payment = book.payment(run, chain_id=1)
+    foreign = book.decided(run, "wallet.transfer", {"to": PAYEE, "amount": f"{GWEI} wei"}, as_plan(payment))
+    book.write(foreign)
+    assert gateway.refused(foreign, payment) == "wrong_chain", "the mandate names another chain"
+    decided, payment = book.transfer(run)
+    assert gateway.refused(decided, changed(payment, chain_id=1)) == "not_the_plan"
+    gateway.signed(decided, payment)
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_what_is_settled_is_not_begun_again(book: Book, gateway: Gateway, status: str) -> None:
+    run = book.run()
+    decided, payment = book.transfer(run)
+    book.settle(decided, status)
+    assert gateway.refused(decided, payment) == "settled"
+    decided, payment = book.transfer(run)
+    gateway.signed(decided, payment)
+
+
+def test_what_is_unknown_is_not_begun_again_but_what_was_signed_is_found(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    begun, payment = book.transfer(run)
+    raw = gateway.signed(begun, payment)
+    book.settle(begun, "unknown")
+    assert gateway.signed(begun, payment, again=True) == raw
+    never, other = book.transfer(run, nonce=1)
+    assert gateway.sign(never, other, again=True) == wire.Never()
+    book.settle(never, "unknown")
+    assert gateway.refused(never, other) == "settled"
+
+
+def test_an_old_allow_is_not_signed(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    old = time.time_ns() - (FRESH_SECONDS + 5) * 10**9
+    decided, payment = book.transfer(run, at_ns=old)
+    assert gateway.refused(decided, payment) == "expired"
+    decided, payment = book.transfer(run, at_ns=old + 60 * 10**9)
+    gateway.signed(decided, payment)
+
+
+@pytest.mark.parametrize(
+    ("stop", "go"),
+    [(RunKilled, None), (RunPaused, RunResumed), (WalletFrozen, WalletThawed)],
+    ids=["killed", "paused", "frozen"],
+)
+def test_a_stop_that_is_in_the_ledger_stops_the_signer(book: Book, gateway: Gateway, stop: Any, go: Any) -> None:
+    run = book.run()
+    decided, payment = book.transfer(run)
+    book.write(stop(at_ns=time.time_ns(), run=run, by="owner"), sealed=False)
+    assert gateway.refused(decided, payment) == "stopped"
+    if go is not None:
+        book.write(go(at_ns=time.time_ns(), run=run, by="owner"))
+        gateway.signed(decided, payment)
+    swept, home = book.moved("wallet.sweep", run)
+    gateway.signed(swept, home)
+
+
+def test_a_child_of_a_stopped_run_signs_nothing(book: Book, gateway: Gateway) -> None:
+    parent = book.run()
+    child = book.run(parent=parent)
+    decided, payment = book.transfer(child)
+    book.write(RunPaused(at_ns=time.time_ns(), run=parent, by="owner"))
+    assert gateway.refused(decided, payment) == "stopped"
+    book.write(RunResumed(at_ns=time.time_ns(), run=parent, by="owner"))
+    gateway.signed(decided, payment)
+    book.write(RunEnded(at_ns=time.time_ns(), run=child, reason="exit", exit_code=0))
+    other, payment = book.moved("wallet.sweep", parent)
+    gateway.signed(other, payment)
+    late, payment = book.transfer(child, nonce=1)
+    assert gateway.refused(late, payment) == "stopped"
+
+
+def test_a_nonce_is_signed_for_one_payload(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    first, payment = book.transfer(run, nonce=5)
+    gateway.signed(first, payment)
+    twin, _ = book.transfer(run, nonce=5)
+    assert gateway.refused(twin, payment) == "nonce_used", "one transaction can't do what two decisions allow"
+    plan = changed(payment, to=STRANGER, value=wei(1))
+    other = book.decided(run, "wallet.transfer", {"to": STRANGER, "amount": "1 wei"}, as_plan(plan))
+    book.write(other)
+    assert gateway.refused(other, plan) == "nonce_used"
+    older, payment = book.transfer(run, nonce=4)
+    assert gateway.refused(older, payment) == "nonce_older"
+    newer, payment = book.transfer(run, nonce=6)
+    gateway.signed(newer, payment)
+
+
+@pytest.mark.parametrize("status", ["failed", "unknown"])
+def test_a_nonce_whose_payment_failed_or_got_lost_may_be_had_by_another_allow(
+    book: Book, gateway: Gateway, status: str
+) -> None:
+    run = book.run()
+    lost, payment = book.transfer(run)
+    raw = gateway.signed(lost, payment)
+    plan = changed(payment, to=STRANGER, value=wei(1))
+    other = book.decided(run, "wallet.transfer", {"to": STRANGER, "amount": "1 wei"}, as_plan(plan))
+    book.write(other)
+    assert gateway.refused(other, plan) == "nonce_used"
+    book.settle(lost, status)
+    gateway.signed(other, plan)
+    if status == "unknown":
+        assert gateway.signed(lost, payment, again=True) == raw, "so that it can be found by its hash"
+        dearer = changed(payment, max_fee_per_gas=wei(2 * FEE))
+        assert gateway.refused(lost, dearer) == "nonce_used"
+
+
+def test_what_replaces_takes_no_more_than_was_reserved(book: Book, gateway: Gateway) -> None:
+    decided, payment = book.transfer(book.run())
+    gateway.signed(decided, payment)
+    dearer = changed(payment, max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
+    gateway.signed(decided, dearer)
+    between = changed(payment, max_fee_per_gas=wei(FEE + 1), max_priority_fee_per_gas=wei(TIP + 1))
+    assert gateway.refused(decided, between) == "nonce_used", "a lower fee replaces nothing"
+    most = (RESERVED - payment.value.units) // payment.gas
+    assert gateway.refused(decided, changed(dearer, max_fee_per_gas=wei(most + 1))) == "not_the_plan"
+    gateway.signed(decided, changed(dearer, max_fee_per_gas=wei(most)))
+
+
+def test_a_stopped_run_may_cancel_and_come_home_but_not_press_on(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    decided, payment = book.transfer(run)
+    gateway.signed(decided, payment)
+    book.write(RunKilled(at_ns=time.time_ns(), run=run, by="owner"))
+    dearer = changed(payment, max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
+    assert gateway.refused(decided, dearer) == "stopped"
+    nothing = changed(dearer, to=payment.sender, value=wei(0))
+    assert gateway.refused(decided, changed(nothing, to=STRANGER)) == "not_the_plan"
+    gateway.signed(decided, nothing)
+    swept, home = book.moved("wallet.sweep", run)
+    gateway.signed(swept, home)
+
+
+@pytest.mark.parametrize("tool", ["wallet.fund", "wallet.sweep"])
+def test_the_owners_money_goes_to_the_run_and_home_and_nowhere_else(book: Book, gateway: Gateway, tool: str) -> None:
+    run, nonce = book.run(), time.time_ns() // 10**6
+    astray, elsewhere = book.moved(tool, run, nonce=nonce, to=STRANGER)
+    assert gateway.refused(astray, elsewhere) == "not_the_action", "although somebody wrote it so"
+    right, payment = book.moved(tool, run, nonce=nonce)
+    gateway.signed(right, payment)
+    agents = msgspec.structs.replace(right, decision=right.decision + "b", caller=Caller.AGENT)
+    book.write(agents)
+    assert gateway.refused(agents, payment) == "not_the_action", "an agent has no such tool"
+
+
+def test_the_plan_is_what_the_action_asked_for(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    payment = book.payment(run, to=STRANGER)
+    bent = book.decided(run, "wallet.transfer", {"to": PAYEE, "amount": f"{GWEI} wei"}, as_plan(payment))
+    book.write(bent)
+    assert gateway.refused(bent, payment) == "not_the_action"
+    approved, call = book.approval(run)
+    assert gateway.refused(approved, changed(call, data=call.data[:-2] + "ff")) == "not_the_plan"
+    other, wrong = book.approval(run, data=call.data[:-2] + "ff")
+    assert gateway.refused(other, wrong) == "not_the_action"
+    gateway.signed(approved, call)
+
+
+def test_typed_data_is_signed_as_it_was_decided_and_once(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    decided, args = book.typed(run)
+    for text in (
+        args.typed_data.replace('"5"', '"6"'),
+        args.typed_data.replace('"5"', "5"),
+        " " + args.typed_data,
+        args.typed_data + "{}",
+        "{}",
+        args.typed_data.replace("31337", "1"),
+    ):
+        assert gateway.refused(decided, text.encode(), kind="typed_data") in ("not_the_action", "unreadable")
+    signature = gateway.signed(decided, args)
+    whole = encode_typed_data(full_message=permit(book.address(run)) | {"types": with_domain(args)})
+    assert Account.recover_message(whole, signature=signature) == book.address(run)
+    assert gateway.signed(decided, args) == signature
+    foreign, args = book.typed(run, chain_id=1)
+    assert gateway.refused(foreign, args) == "wrong_chain"
+
+
+def with_domain(args: Any) -> dict[str, Any]:
+    types: dict[str, Any] = msgspec.to_builtins(args.parsed().types)
+    domain = (("name", "string"), ("chainId", "uint256"), ("verifyingContract", "address"))
+    return types | {"EIP712Domain": [{"name": name, "type": kind} for name, kind in domain]}
+
+
+def test_a_message_is_a_text_that_was_decided(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    decided, args = book.message(run, b"I agree.")
+    assert gateway.refused(decided, b"I agree!", kind="message") == "not_the_action"
+    signature = gateway.signed(decided, args)
+    assert Account.recover_message(encode_defunct(b"I agree."), signature=signature) == book.address(run)
+    transaction = unsigned_transaction(book.payment(run).fields())
+    for content in (b"\x07" * 32, transaction, transaction.hex().encode(), b"\x19\x01" + b"a" * 64, b"\xff\xfe"):
+        acts, args = book.message(run, content)
+        assert gateway.refused(acts, args) == "no_text", "although somebody allowed it"
+
+
+def test_an_allow_for_one_thing_signs_no_other(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    transfer, payment = book.transfer(run)
+    message, args = book.message(run, b"I agree.")
+    typed, data = book.typed(run)
+    for decided, what in ((transfer, args), (transfer, data), (message, payment), (typed, payment), (typed, args)):
+        assert gateway.refused(decided, what) == "another_tool"
+    read = book.decided(run, "wallet.balance", {}, {})
+    book.write(read)
+    assert gateway.refused(read, payment) == "another_tool"
+    for decided, what in ((transfer, payment), (message, args), (typed, data)):
+        gateway.signed(decided, what)
+
+
+# --- the ledger's file --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[tuple[Book, Gateway]]:
+    """A signer of this test's own, whose ledger may be spoilt."""
+    with signer_over(tmp_path) as both:
+        yield both
+
+
+def smuggle(book: Book, decided: Decided) -> bytes:
+    """Write a record into the file with a right hash, but not through the notary."""
+    body = encode_event(decided)
+    with sqlite3.connect(book.ledger) as db:
+        seq, head = db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        db.execute("INSERT INTO events VALUES (?, ?, ?)", (seq + 1, body, chain(head, body)))
+    return body
+
+
+def test_a_record_the_notary_did_not_sign_is_no_allow(alone: tuple[Book, Gateway]) -> None:
+    book, gateway = alone
+    run = book.run()
+    good, payment = book.transfer(run)
+    gateway.signed(good, payment)
+    forged, other = book.transfer(run, nonce=1, written=False)
+    smuggle(book, forged)
+    assert gateway.refused(forged, other) == "uncovered"
+    tree = Tree()
+    with sqlite3.connect(book.ledger) as db:
+        for (body,) in db.execute("SELECT body FROM events ORDER BY seq"):
+            tree.append(leaf_hash(body))
+        note = sign(Checkpoint("safebox/ledger/x", tree.size, tree.root()), "safebox", Ed25519PrivateKey.generate())
+        db.execute("INSERT INTO checkpoints VALUES (?, ?)", (tree.size, note))
+    assert gateway.refused(forged, other) == "rewritten"
+    assert gateway.refused(good, payment) == "rewritten", "nothing of such a ledger is believed"
+
+
+def test_an_allow_waits_for_the_checkpoint_that_covers_it(alone: tuple[Book, Gateway]) -> None:
+    book, gateway = alone
+    book.store.signing = False
+    decided, payment = book.transfer(book.run())
+    answer = gateway.sign(decided, payment)
+    assert isinstance(answer, wire.No)
+    assert (answer.why, answer.later) == ("uncovered", True)
+    book.store.signing = True
+    book.transfer(book.run())
+    gateway.signed(decided, payment)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), '000001000000000', '000009000000000') AS BLOB)",
+        "DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
+        "UPDATE events SET hash = zeroblob(32) WHERE seq = (SELECT max(seq) FROM events)",
+        "DELETE FROM events",
+    ],
+)
+def test_a_ledger_that_was_changed_under_it_is_not_believed(tmp_path: Path, spoil: str) -> None:
+    with signer_over(tmp_path) as (book, gateway):
+        decided, payment = book.transfer(book.run())
+        gateway.signed(decided, payment)
+    with sqlite3.connect(tmp_path / "ledger.sqlite3") as db:
+        db.execute(spoil)
+    again = Gateway(begin(tmp_path, tmp_path / "ledger.sqlite3"))
+    try:
+        assert again.refused(decided, payment) in ("rewritten", "no_record")
+    finally:
+        again.close()
+
+
+# --- the process itself -------------------------------------------------------------------------------------------
+
+
+def test_what_was_signed_outlives_the_signer(tmp_path: Path) -> None:
+    with signer_over(tmp_path) as (book, gateway):
+        run = book.run()
+        decided, payment = book.transfer(run, nonce=3)
+        raw = gateway.signed(decided, payment)
+        os.kill(gateway.process.process.pid, signal.SIGKILL)
+        again = Gateway(begin(tmp_path, book.ledger))
+        plan = changed(payment, to=STRANGER, value=wei(1))
+        other = book.decided(run, "wallet.transfer", {"to": STRANGER, "amount": "1 wei"}, as_plan(plan))
+        book.write(other)
+        try:
+            assert again.refused(other, plan) == "nonce_used"
+            assert again.signed(decided, payment, again=True) == raw
+        finally:
+            again.close()
+
+
+def test_nobody_of_the_same_user_looks_into_it_and_it_dumps_no_core(gateway: Gateway) -> None:
+    pid = gateway.process.process.pid
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+    assert Path(f"/proc/{pid}/mem").stat().st_uid == 0, "what isn't dumpable belongs to root, so only root may look"
+
+
+def test_what_is_no_question_ends_the_signer_and_signs_nothing(tmp_path: Path) -> None:
+    for content in (b"\xff\xff\xff\xff", (5).to_bytes(4) + b"hello", wire.frame(wire.Signed(b"x"))):
+        with signer_over(tmp_path / str(len(content))) as (_, gateway):
+            gateway.process.connection.sendall(content)
+            assert wire.receive(gateway.process.connection) is None
+            assert gateway.process.process.wait(10) == 0
