@@ -28,7 +28,7 @@ from safebox.firewall.keystore import OWNER, Keystore
 from safebox.firewall.lifecycle import started_event
 from safebox.firewall.mandate.file import load
 from safebox.firewall.signer import wire
-from safebox.firewall.signer.client import Process, begin
+from safebox.firewall.signer.process import Process, begin
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from tests.twins import MANDATE, PAYEE

@@ -6,6 +6,7 @@ that is signed, so a signer that signs nothing would not pass.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import signal
@@ -38,10 +39,13 @@ from safebox.firewall.core.record import (
     encode_event,
 )
 from safebox.firewall.core.tools import Caller
+from safebox.firewall.errors import EffectError
 from safebox.firewall.keystore import OWNER
 from safebox.firewall.signer import wire
 from safebox.firewall.signer.allow import FRESH_SECONDS
-from safebox.firewall.signer.client import begin
+from safebox.firewall.signer.client import SignerClient
+from safebox.firewall.signer.process import begin
+from safebox.firewall.signer.refusal import SignerRefused
 from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
 
@@ -180,6 +184,9 @@ def test_what_is_unknown_is_not_begun_again_but_what_was_signed_is_found(book: B
     raw = gateway.signed(begun, payment)
     book.settle(begun, "unknown")
     assert gateway.signed(begun, payment, again=True) == raw
+    book.write(RunEnded(at_ns=time.time_ns(), run=run, reason="exit", exit_code=0))
+    assert gateway.signed(begun, payment, again=True) == raw, "also when the run is over"
+    run = book.run()
     never, other = book.transfer(run, nonce=1)
     assert gateway.sign(never, other, again=True) == wire.Never()
     book.settle(never, "unknown")
@@ -468,3 +475,27 @@ def test_what_is_no_question_ends_the_signer_and_signs_nothing(tmp_path: Path) -
             gateway.process.connection.sendall(content)
             assert wire.receive(gateway.process.connection) is None
             assert gateway.process.process.wait(10) == 0
+
+
+async def test_a_signer_that_dies_or_hangs_is_a_no_and_the_next_one_knows_what_was_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safebox.firewall.signer.client.ANSWER_SECONDS", 1.0)
+    book = await asyncio.to_thread(Book, tmp_path)
+    client = SignerClient(tmp_path, book.ledger)
+    await client.start()
+    decided, payment = await asyncio.to_thread(lambda: book.transfer(book.run()))
+    raw = (await client.sign_transaction(decided.run, payment.fields(), decided.decision)).raw_transaction
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        assert client.pid is not None
+        os.kill(client.pid, number)
+        with pytest.raises(EffectError, match="does not answer"):
+            await client.sign_transaction(decided.run, payment.fields(), decided.decision)
+        again = await client.signed_before(decided.run, payment.fields(), decided.decision)
+        assert again is not None
+        assert again.raw_transaction == raw
+    assert client.restarts == 2
+    with pytest.raises(SignerRefused):
+        await client.sign_transaction(decided.run, payment.fields() | {"value": 1}, decided.decision)
+    await client.close()
+    await asyncio.to_thread(book.close)

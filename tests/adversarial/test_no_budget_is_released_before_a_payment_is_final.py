@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from safebox.firewall.accounts import SignedTransaction
 from safebox.firewall.connectors.care import Care
-from safebox.firewall.connectors.transaction import from_plan, sign
+from safebox.firewall.connectors.transaction import Payment, from_plan
 from safebox.firewall.core.record import RunKilled
 from safebox.firewall.core.reply import Status
 from safebox.firewall.keystore import Keystore
@@ -149,10 +150,14 @@ async def test_a_payment_that_only_moved_to_another_block_has_not_vanished(a_run
     assert await money.chain.vanished() == []
 
 
-def _hash(money: Money) -> str:
+def _signed(money: Money, payment: Payment) -> SignedTransaction:
     keystore = Keystore(money.key)
     keystore.create_for_run(money.name)
-    return "0x" + sign(from_plan(plan_of(money.decided[-1])), keystore).hash.hex()
+    return keystore.sign_transaction(money.name, payment.fields())
+
+
+def _hash(money: Money) -> str:
+    return "0x" + _signed(money, from_plan(plan_of(money.decided[-1]))).hash.hex()
 
 
 async def test_a_stuck_payment_is_offered_again_for_more_within_what_was_reserved(a_run: Runs) -> None:
@@ -340,10 +345,8 @@ async def test_no_signed_byte_is_written_down_or_told(a_run: Runs) -> None:
     money = await a_run(care=REPLACE)
     reply = await money.pay()
     await money.look(60)
-    keystore = Keystore(money.key)
-    keystore.create_for_run(money.name)
     payment = from_plan(plan_of(money.decided[0]))
     for variant in payment.variants():
-        signature = sign(variant, keystore).raw_transaction.hex()[-64:]
+        signature = _signed(money, variant).raw_transaction.hex()[-64:]
         assert signature.encode() not in money.told()
         assert signature not in repr(reply)

@@ -128,7 +128,7 @@ class Money:
             metrics=self.metrics,
             watch=Unwatched(),
         )
-        owner = keystore.owner_address
+        owner = Keystore(self.key).owner_address
         self.treasury = Treasury(self.pipeline, self.runs, owner, self.chain.balance, self.metrics, self._received)
 
     async def _received(self, run: str, amount: Amount) -> None:

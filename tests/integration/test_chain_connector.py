@@ -17,8 +17,8 @@ from safebox.firewall.core.money import Amount, encode_amount
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.keystore import Keystore
 from safebox.firewall.ports import RunView
-from safebox.firewall.signer.trusting import TrustingSigner
 from safebox.firewall.runs import RunNotLive
+from safebox.firewall.signer.trusting import TrustingSigner
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY, anvil, standin
 from tests.unit.connectors.actions import PAYEE, action, mandate, run_it, units, view
 
@@ -268,7 +268,9 @@ async def _liar(behind: str, lies: dict[str, Any]) -> AsyncGenerator[ChainConnec
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    chain = ChainConnector(f"http://127.0.0.1:{runner.addresses[0][1]}", CHAIN_ID, TrustingSigner(Keystore(KEY)), receipt_seconds=1)
+    chain = ChainConnector(
+        f"http://127.0.0.1:{runner.addresses[0][1]}", CHAIN_ID, TrustingSigner(Keystore(KEY)), receipt_seconds=1
+    )
     try:
         yield chain
     finally:

@@ -14,6 +14,7 @@ from coincurve import PrivateKey, PublicKey
 
 from safebox.firewall.core.addresses import ADDRESS_BYTES, checksummed, keccak256
 from safebox.firewall.core.rlp import read_rlp, write_rlp
+from safebox.firewall.signer.hardening import wipe
 
 TYPE: Final = 2
 """EIP-1559."""
@@ -73,6 +74,10 @@ class LocalAccount:
         """Sign 32 bytes: r, s and v (27 or 28), the form wallets give for messages and typed data."""
         r, s, parity = self._sign(digest)
         return r.to_bytes(_WORD) + s.to_bytes(_WORD) + bytes([_V + parity])
+
+    def forget(self) -> None:
+        """Overwrite the key; nothing can be signed with this any more."""
+        wipe(self._key.secret)
 
     def _sign(self, digest: bytes) -> tuple[int, int, int]:
         signature = self._key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]

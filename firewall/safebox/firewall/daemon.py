@@ -47,7 +47,8 @@ from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, without_password
 from safebox.firewall.shown import shown_run
-from safebox.firewall.signer.client import Process, SignerClient
+from safebox.firewall.signer.client import SignerClient
+from safebox.firewall.signer.process import Process
 from safebox.firewall.stops import Stops
 from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary

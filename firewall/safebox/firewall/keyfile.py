@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.durable import sync_folder
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.signer.hardening import wipe
 
 SCRYPT_N: Final = 2**18
 """The work factor geth uses for keys at rest: about a second and 256 MiB, for passphrases that people choose."""
@@ -64,7 +65,11 @@ def open_key(path: Path, passphrase_file: Path, *, scrypt_n: int = SCRYPT_N) -> 
     if not path.exists():
         with suppress(FileExistsError):  # somebody was faster: theirs is opened
             keep_key(path, passphrase_file, secrets.token_bytes(_KEY_BYTES), scrypt_n=scrypt_n)
-    return _decrypted(path, _passphrase(passphrase_file))
+    passphrase = _passphrase(passphrase_file)
+    try:
+        return _decrypted(path, passphrase)
+    finally:
+        wipe(passphrase)
 
 
 def keep_key(path: Path, passphrase_file: Path, key: bytes, *, scrypt_n: int = SCRYPT_N) -> None:
@@ -165,9 +170,12 @@ def _key_of(version: int, crypto: dict[str, Any], passphrase: bytes) -> bytes:
         raise ValueError("not a key file of version 3")
     derived = _derived(crypto["kdf"], crypto["kdfparams"], passphrase)
     ciphertext = bytes.fromhex(crypto["ciphertext"])
-    if not hmac.compare_digest(_mac(derived, ciphertext), bytes.fromhex(crypto["mac"])):
-        raise ValueError("the passphrase is another one")
-    return _ctr(derived, bytes.fromhex(crypto["cipherparams"]["iv"]), ciphertext)
+    try:
+        if not hmac.compare_digest(_mac(derived, ciphertext), bytes.fromhex(crypto["mac"])):
+            raise ValueError("the passphrase is another one")
+        return _ctr(derived, bytes.fromhex(crypto["cipherparams"]["iv"]), ciphertext)
+    finally:
+        wipe(derived)
 
 
 def _derived(kind: str, parameters: dict[str, Any], passphrase: bytes) -> bytes:

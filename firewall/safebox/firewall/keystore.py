@@ -100,8 +100,9 @@ class Keystore:
 
     def forget_run(self, run_id: str) -> None:
         """Drop a run's key from memory; `create_for_run` derives it again."""
-        if run_id != OWNER:
-            self._accounts.pop(run_id, None)
+        found = self._accounts.pop(run_id, None) if run_id != OWNER else None
+        if found is not None:
+            found.forget()
 
     def __repr__(self) -> str:
         return f"Keystore(owner={self.owner_address})"

@@ -155,7 +155,10 @@ class Metrics:
             self._counter("safebox_connector_errors", "Effects a connector could not do.", "connector", "code"),
             self._connectors, Bounded(KNOWN_CODES, CODES_MAX),
         )  # fmt: skip
-        failures = ("firewall.effect_failed", "firewall.effect_unknown", "firewall.facts_unavailable")
+        failures = (
+            "firewall.effect_failed", "firewall.effect_unknown", "firewall.facts_unavailable",
+            "firewall.signer_refused",
+        )  # fmt: skip
         self._connector_errors.start((name, code) for name in connectors for code in failures)
         self._port_failures = Counts(
             self._counter("safebox_port_failures", "A part of the firewall could not answer.", "port"), all_of(PORTS)

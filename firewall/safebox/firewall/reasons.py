@@ -129,6 +129,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "firewall.run_not_live": _EVERY,
     "firewall.run_paused": _EVERY,
     "firewall.wallet_frozen": ("wallet.transfer",),
+    "firewall.signer_refused": ("wallet.transfer", *_SIGNING),
     "firewall.overloaded": _EVERY,
     "request.invalid": _EVERY,
     "request.idempotency_conflict": _EVERY,

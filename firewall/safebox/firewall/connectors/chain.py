@@ -24,7 +24,15 @@ from safebox.firewall.connectors.finality import Finality
 from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
 from safebox.firewall.connectors.preflight import preflight
 from safebox.firewall.connectors.simulation import Transaction, simulate
-from safebox.firewall.connectors.transaction import TRANSFER_GAS, Offer, Payment, as_plan, from_plan, sign, signed_before
+from safebox.firewall.connectors.transaction import (
+    TRANSFER_GAS,
+    Offer,
+    Payment,
+    as_plan,
+    from_plan,
+    sign,
+    signed_before,
+)
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.facts import expired
@@ -255,7 +263,9 @@ class ChainConnector:
         if call.nonce is not None and call.nonce != facts["nonce"]:
             raise CallerError(f"nonce {call.nonce} is not the next one ({facts['nonce']})")
         asked = Transaction(sender=sender, to=call.to, value=call.value.units, data=call.data, gas=call.gas)
-        offer = await fees(self._node, asked=_units(call.max_fee_per_gas), tip=_units(call.max_priority_fee_per_gas), cap=cap)
+        offer = await fees(
+            self._node, asked=_units(call.max_fee_per_gas), tip=_units(call.max_priority_fee_per_gas), cap=cap
+        )
         tried = await simulate(self._node, asked, [token.address for token in run.mandate.tokens or ()])
         gas = call.gas or await call_gas(self._node, asked, fails=tried.reverts is True)
         offer = offer.marked(action.id)

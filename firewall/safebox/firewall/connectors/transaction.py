@@ -63,7 +63,9 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.give_up:
             return variant
         nothing = Amount(0, "ETH")
-        return msgspec.structs.replace(variant, to=self.sender, value=nothing, data="0x", gas=TRANSFER_GAS, cancels=True)
+        return msgspec.structs.replace(
+            variant, to=self.sender, value=nothing, data="0x", gas=TRANSFER_GAS, cancels=True
+        )
 
     def fields(self) -> dict[str, Any]:
         """The transaction's fields, as they are signed."""

@@ -1,4 +1,4 @@
-"""JSON-RPC's ways to ask for a signature, as arguments of the tools that give one. `eth_sign` is known to be refused."""
+"""JSON-RPC's ways to ask for a signature, as arguments of the tools that give one. `eth_sign` is there to be denied."""
 
 from __future__ import annotations
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from safebox.firewall.accounts import SignedTransaction, unsigned_transaction
 from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.errors import ConfigError, EffectError
 from safebox.firewall.keystore import OWNER
 from safebox.firewall.signer import wire
+from safebox.firewall.signer.process import Process, begin
 from safebox.firewall.signer.refusal import SignerRefused
 
 _LOG = logging.getLogger(__name__)
@@ -30,31 +28,6 @@ ANSWER_SECONDS: Final = 10.0
 LATER_SECONDS: Final = 10.0
 """How long what the ledger's file doesn't say yet is waited for: a long ledger is read at the start."""
 _PAUSE_MIN, _PAUSE_MAX = 0.002, 0.1
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "PYTHONPATH", "SAFEBOX_HOME", "SAFEBOX_PASSPHRASE_FILE", "VIRTUAL_ENV")
-"""All that the signer is told by its environment; no upstream's key is."""
-
-
-class Process(NamedTuple):
-    """A signer that was started, and the connection to it."""
-
-    process: subprocess.Popen[bytes]
-    connection: socket.socket
-
-
-def begin(state: Path, ledger: Path) -> Process:
-    """Start a signer over a state folder; it opens its keys while others go on."""
-    ours, theirs = socket.socketpair()
-    words = (str(theirs.fileno()), str(state), str(ledger), str(os.getpid()))
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "safebox.firewall.signer", *words],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-            start_new_session=True,  # Ctrl-C in a terminal must not take the keys away before money was brought home
-        )
-    return Process(process, ours)
 
 
 class SignerClient:

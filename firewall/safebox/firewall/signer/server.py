@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.core.checkpoint import Verifier
 from safebox.firewall.core.record import Decided
 from safebox.firewall.errors import ConfigError
@@ -84,6 +85,10 @@ class Signer:
         return self._text(asked, decided, unknown=unknown)
 
     def _transaction(self, asked: wire.Sign, decided: Decided, *, unknown: bool) -> wire.Answer:
+        if self._watermark.signed(decided.decision, keccak256(asked.content).hex()):
+            return self._signed_transaction(asked)
+        if asked.again and decided.at_ns > self._watermark.since:
+            return wire.Never()
         run = self._record.runs.get(decided.run)
         if run is None:
             raise Refused("stopped", "the run has ended")
@@ -99,10 +104,6 @@ class Signer:
             nonce=fields["nonce"],
             fee=fields["maxFeePerGas"],
         )
-        if self._watermark.signed(line):
-            return self._signed_transaction(asked)
-        if asked.again and decided.at_ns > self._watermark.since:
-            return wire.Never()
         allow.check_standing(decided, run, cancelling=found.replacing == "cancel")
         if found.replacing not in ("dearer", "cancel"):
             self._check_new(decided, unknown=unknown)
@@ -167,7 +168,7 @@ class Signer:
             ConfigError: if it can't be read, or has changed.
         """
         if not self._watermark.notary:
-            self._watermark.keep(Line(notary=_read_key(self._notary).text(), since=self._now_ns()))
+            self._watermark.keep(Line(notary=_read_key(self._notary).text()))
         key = Verifier.parse(self._watermark.notary)
         if _read_key(self._notary) != key:
             raise ConfigError("the notary's key is another one than at first", remedy="restore the keystore folder")

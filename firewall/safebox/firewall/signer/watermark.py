@@ -6,7 +6,9 @@ answered, so nobody has that signature. Anything else that can't be read keeps t
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,6 +19,7 @@ from safebox.firewall.errors import ConfigError
 from safebox.firewall.signer.refusal import Refused
 
 FILE_NAME: Final = "signed.jsonl"
+LOCK_SECONDS: Final = 5.0
 
 Place = tuple[int, str]
 """A wallet: chain and checksummed address."""
@@ -25,7 +28,10 @@ Replacing = Literal["", "dearer", "cancel", "home"]
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One signature: of a transaction with all of it, of a text with its decision and digest; or the notary's key."""
+    """One signature: of a transaction with all of it, of a text with its decision and digest.
+
+    Or, without either, `notary`, the key that vouches for the ledger, and `since`, when this file was begun.
+    """
 
     digest: str = ""
     decision: str = ""
@@ -56,7 +62,8 @@ class Watermark:
     """Remembers every signature. Use `open`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _lock(self._file)
         self._slots: dict[Place, dict[int, Slot]] = {}
         self._at: dict[str, tuple[Place, int]] = {}
         self._digests: dict[str, list[str]] = {}
@@ -64,7 +71,8 @@ class Watermark:
         self.notary, self.since = "", 0
         for line in _lines(path):
             self._learn(line)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if not self.since:
+            self.keep(Line(since=time.time_ns()))
         sync_folder(path.parent)
 
     @classmethod
@@ -79,10 +87,12 @@ class Watermark:
             return cls(folder / FILE_NAME)
         except OSError as error:
             raise ConfigError(f"{folder / FILE_NAME} can't be used: {error.strerror}", remedy="restore it") from error
+        except Refused as error:
+            raise ConfigError(f"{folder / FILE_NAME} can't be used: {error.cause}", remedy="free space") from error
 
-    def signed(self, line: Line) -> bool:
+    def signed(self, decision: str, digest: str) -> bool:
         """Whether exactly this payload was signed for this decision."""
-        return line.digest in self._digests.get(line.decision, ())
+        return digest in self._digests.get(decision, ())
 
     def check(self, place: Place, line: Line, replacing: Replacing) -> None:
         """See that this payload may have the nonce.
@@ -140,8 +150,8 @@ class Watermark:
                 known.pop(decision, None)
 
     def _learn(self, line: Line) -> None:
-        if line.notary:
-            self.notary, self.since = line.notary, line.since
+        if line.notary or line.since:
+            self.notary, self.since = line.notary or self.notary, line.since or self.since
         elif line.nonce < 0:
             self._texts[line.decision] = line.digest
         else:
@@ -158,10 +168,26 @@ class Watermark:
             self._at[line.decision] = place, line.nonce
 
 
+def _lock(file: int) -> None:
+    """Be the only signer of this file; one that was killed a moment ago may still be there.
+
+    Raises:
+        BlockingIOError: if another signer has it.
+    """
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(LOCK_SECONDS / 100)
+        else:
+            return
+
+
 def _lines(path: Path) -> list[Line]:
     """Every whole line; what follows the last line break was never answered, and is cut off."""
-    if not path.exists():
-        return []
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     try:

@@ -90,7 +90,7 @@ class SqliteStore:
         self._path = path
         self._committed = committed
         self.shared = shared
-        self.signing = signing
+        self._signing = signing
         self.merge: Merge = lambda _: None
         self._queue: queue.SimpleQueue[list[Append] | None] = queue.SimpleQueue()
         self._unhurried: list[Append] = []
@@ -107,6 +107,17 @@ class SqliteStore:
         self._notary = notary
         self._thread = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def signing(self) -> bool:
+        """Whether the ledger is known to be whole, so that somebody may vouch for it."""
+        return self._signing
+
+    @signing.setter
+    def signing(self, value: bool) -> None:
+        self._signing = value
+        if value:
+            self._queue.put([])  # wakes the writer for what was left unsigned
 
     def read(self) -> Iterator[bytes]:
         """All records there were when it was opened, from the first; for use before the first append.
