@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from safebox.firewall.accounts import unsigned_transaction
-from safebox.firewall.connectors.transaction import Payment, as_plan
+from safebox.firewall.connectors.transaction import Offer, Payment, as_plan
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.decision import Answer, Verdict
@@ -112,9 +112,18 @@ class Book:
         }  # fmt: skip
         return Payment(**(plain | changes))
 
-    def transfer(self, run: str, *, nonce: int = 0, written: bool = True, **changes: Any) -> tuple[Decided, Payment]:
+    def transfer(
+        self,
+        run: str,
+        *,
+        nonce: int = 0,
+        written: bool = True,
+        replacements: tuple[Offer, ...] = (),
+        give_up: bool = False,
+        **changes: Any,
+    ) -> tuple[Decided, Payment]:
         """A payment that is allowed, in the ledger and under a checkpoint."""
-        payment = self.payment(run, nonce=nonce)
+        payment = self.payment(run, nonce=nonce, replacements=replacements, give_up=give_up)
         asked = {"to": PAYEE, "amount": f"{GWEI} wei"}
         event = self.decided(run, "wallet.transfer", asked, as_plan(payment), **changes)
         if written:

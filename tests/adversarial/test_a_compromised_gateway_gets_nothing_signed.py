@@ -23,7 +23,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct, encode_typed_data
 
 from safebox.firewall.accounts import decode_transaction, signer_of, unsigned_transaction
-from safebox.firewall.connectors.transaction import Payment, as_plan
+from safebox.firewall.connectors.transaction import Offer, Payment, as_plan
 from safebox.firewall.core.checkpoint import Checkpoint, sign
 from safebox.firewall.core.decision import Answer, Reason, Verdict
 from safebox.firewall.core.merkle import Tree, leaf_hash
@@ -50,6 +50,8 @@ from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signe
 from tests.twins import PAYEE
 
 STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
+TWICE = Offer(max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
+THRICE = Offer(max_fee_per_gas=wei(3 * FEE), max_priority_fee_per_gas=wei(3 * TIP))
 NO = Answer(Verdict.DENY, (Reason("test.no", "no"),), {})
 HELD = Answer(Verdict.HOLD, (Reason("test.hold", "wait"),), {})
 
@@ -96,6 +98,8 @@ def test_what_was_decided_is_signed_by_the_runs_own_key(book: Book, gateway: Gat
         {"max_priority_fee_per_gas": wei(TIP + 1)},
         {"max_fee_per_gas": wei(FEE + 1), "max_priority_fee_per_gas": wei(TIP - 1)},
         {"max_fee_per_gas": wei(RESERVED)},
+        {"max_fee_per_gas": wei(FEE + 1)},
+        {"max_fee_per_gas": wei(2 * FEE), "max_priority_fee_per_gas": wei(2 * TIP), "value": wei(0)},
         {"max_fee_per_gas": wei(FEE + 1), "value": wei(1)},
         {"max_fee_per_gas": wei(FEE + 1), "to": STRANGER, "value": wei(0)},
     ],
@@ -255,9 +259,9 @@ def test_a_nonce_whose_payment_failed_or_got_lost_may_be_had_by_another_allow(
     book: Book, gateway: Gateway, status: str
 ) -> None:
     run = book.run()
-    lost, payment = book.transfer(run)
+    lost, payment = book.transfer(run, replacements=(TWICE,))
     raw = gateway.signed(lost, payment)
-    plan = changed(payment, to=STRANGER, value=wei(1))
+    plan = changed(payment, to=STRANGER, value=wei(1), replacements=())
     other = book.decided(run, "wallet.transfer", {"to": STRANGER, "amount": "1 wei"}, as_plan(plan))
     book.write(other)
     assert gateway.refused(other, plan) == "nonce_used"
@@ -265,34 +269,62 @@ def test_a_nonce_whose_payment_failed_or_got_lost_may_be_had_by_another_allow(
     gateway.signed(other, plan)
     if status == "unknown":
         assert gateway.signed(lost, payment, again=True) == raw, "so that it can be found by its hash"
-        dearer = changed(payment, max_fee_per_gas=wei(2 * FEE))
-        assert gateway.refused(lost, dearer) == "nonce_used"
+        assert gateway.refused(lost, payment.variants()[1]) == "nonce_used"
 
 
-def test_what_replaces_takes_no_more_than_was_reserved(book: Book, gateway: Gateway) -> None:
-    decided, payment = book.transfer(book.run())
+def test_only_what_the_plan_names_in_its_place_is_signed_instead(book: Book, gateway: Gateway) -> None:
+    decided, payment = book.transfer(book.run(), replacements=(TWICE, THRICE))
+    _, twice, thrice = payment.variants()
+    between = changed(twice, max_fee_per_gas=wei(2 * FEE + 1))
     gateway.signed(decided, payment)
-    dearer = changed(payment, max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
-    gateway.signed(decided, dearer)
-    between = changed(payment, max_fee_per_gas=wei(FEE + 1), max_priority_fee_per_gas=wei(TIP + 1))
-    assert gateway.refused(decided, between) == "nonce_used", "a lower fee replaces nothing"
-    most = (RESERVED - payment.value.units) // payment.gas
-    assert gateway.refused(decided, changed(dearer, max_fee_per_gas=wei(most + 1))) == "not_the_plan"
-    gateway.signed(decided, changed(dearer, max_fee_per_gas=wei(most)))
+    for other in (between, changed(twice, value=wei(1)), changed(twice, to=STRANGER), nothing(twice)):
+        assert gateway.refused(decided, other) == "not_the_plan"
+    gateway.signed(decided, thrice)
+    assert gateway.refused(decided, twice) == "nonce_used", "a lower fee replaces nothing"
+
+
+def test_what_takes_more_than_was_reserved_is_not_signed(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    most = (RESERVED - GWEI) // 21_000
+    dear = Offer(max_fee_per_gas=wei(most + 1), max_priority_fee_per_gas=wei(TIP))
+    just = Offer(max_fee_per_gas=wei(most), max_priority_fee_per_gas=wei(TIP))
+    decided, payment = book.transfer(run, replacements=(just, dear))
+    first, fits, over = payment.variants()
+    assert gateway.refused(decided, over) == "not_reserved", "although somebody wrote it so"
+    gateway.signed(decided, first)
+    gateway.signed(decided, fits)
+    unreserved, other = book.transfer(run, nonce=1, charges=())
+    assert gateway.refused(unreserved, other) == "not_reserved"
+
+
+def nothing(payment: Payment) -> Payment:
+    return changed(payment, to=payment.sender, value=wei(0))
 
 
 def test_a_stopped_run_may_cancel_and_come_home_but_not_press_on(book: Book, gateway: Gateway) -> None:
-    run = book.run()
-    decided, payment = book.transfer(run)
-    gateway.signed(decided, payment)
-    book.write(RunKilled(at_ns=time.time_ns(), run=run, by="owner"))
-    dearer = changed(payment, max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
-    assert gateway.refused(decided, dearer) == "stopped"
-    nothing = changed(dearer, to=payment.sender, value=wei(0))
-    assert gateway.refused(decided, changed(nothing, to=STRANGER)) == "not_the_plan"
-    gateway.signed(decided, nothing)
+    run, other = book.run(), book.run()
+    pressing, payment = book.transfer(run, replacements=(TWICE,))
+    yielding, given_up = book.transfer(other, replacements=(TWICE,), give_up=True)
+    for decided, first in ((pressing, payment), (yielding, given_up)):
+        gateway.signed(decided, first)
+        book.write(RunKilled(at_ns=time.time_ns(), run=decided.run, by="owner"))
+    assert gateway.refused(pressing, payment.variants()[1]) == "stopped"
+    cancel = given_up.variants()[1]
+    assert gateway.refused(yielding, changed(cancel, to=STRANGER)) == "not_the_plan"
+    gateway.signed(yielding, cancel)
     swept, home = book.moved("wallet.sweep", run)
     gateway.signed(swept, home)
+
+
+def test_news_of_a_run_that_is_over_doesnt_stop_the_signer(book: Book, gateway: Gateway) -> None:
+    over, run = book.run(), book.run()
+    book.write(RunEnded(at_ns=time.time_ns(), run=over, reason="exit", exit_code=0))
+    book.write(RunKilled(at_ns=time.time_ns(), run=over, by="owner"))
+    orphan = book.run(parent=over)
+    late, payment = book.transfer(orphan)
+    assert gateway.refused(late, payment) == "stopped", "nobody above it can be stopped any more"
+    decided, payment = book.transfer(run)
+    gateway.signed(decided, payment)
 
 
 @pytest.mark.parametrize("tool", ["wallet.fund", "wallet.sweep"])

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safebox.firewall.accounts import unsigned_transaction
-from safebox.firewall.connectors.transaction import Payment
+from safebox.firewall.connectors.transaction import Offer, Payment
 from safebox.firewall.core.record import Decided
 from safebox.firewall.signer import wire
 from safebox.firewall.signer.server import Signer
 from safebox.firewall.signer.watermark import Watermark
-from tests.signers import RESERVED, Book, wei
+from tests.signers import FEE, TIP, Book, wei
 
 RLP: Any = rlp
 TIMES = 1_000
@@ -37,7 +37,7 @@ class Desk:
         watermark = Watermark.open(book.folder / "signer")
         notary = book.folder / "keystore" / "checkpoint.pub"
         self.signer = Signer(book.keystore, book.ledger, notary, watermark)
-        paid, self.payment = book.transfer(book.run())
+        paid, self.payment = book.transfer(book.run(), replacements=(DEARER,))
         approved, self.call = book.approval(book.run())
         typed, data = book.typed(book.run())
         said, message = book.message(book.run(), b"I agree to the terms of 2026.")
@@ -70,6 +70,7 @@ def edited(content: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 
 EDITS = st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=4)
 FIELD = st.sampled_from(PLACES[:-1])
+DEARER = Offer(max_fee_per_gas=wei(3 * FEE), max_priority_fee_per_gas=wei(3 * TIP))
 NUMBERS = st.integers(0, 2**256 - 1) | st.integers(0, 100)
 
 
@@ -109,7 +110,7 @@ def test_raw_bytes_for_any_decision(desk: Desk, number: int, kind: wire.Kind, ra
 
 
 def reads_as_decided(desk: Desk, decided: Decided, kind: wire.Kind, asked: bytes, content: bytes) -> bool:
-    """Whether another reader finds in the bytes what was decided, at most at a higher fee that was reserved."""
+    """Whether another reader finds in the bytes what was decided, or what was decided in its place."""
     if kind == "typed_data":
         return bool(json.loads(asked) == json.loads(content))
     if kind == "message":
@@ -117,20 +118,17 @@ def reads_as_decided(desk: Desk, decided: Decided, kind: wire.Kind, asked: bytes
     plan = desk.plans[decided.decision]
     found = dict(zip(PLACES, RLP.decode(asked[1:]), strict=True))
     number = {name: int.from_bytes(found[name]) for name in PLACES[:5]}
-    worst = int.from_bytes(found["value"]) + number["gas"] * number["fee"]
-    same = (number["chain_id"], number["nonce"], found["access"]) == (plan.chain_id, plan.nonce, [])
-    dearer = number["fee"] >= plan.max_fee_per_gas.units and worst <= RESERVED
-    whom = "0x" + found["to"].hex()
+    fees = {(each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in (plan, *plan.replacements)}
+    named = (number["chain_id"], number["nonce"], found["access"]) == (plan.chain_id, plan.nonce, [])
     planned = (plan.to.lower(), plan.value.units, plan.data, plan.gas)
-    nothing = (plan.sender.lower(), 0, "0x", 21_000)
-    said = (whom, int.from_bytes(found["value"]), "0x" + found["data"].hex(), number["gas"])
-    return same and dearer and said in (planned, nothing)
+    said = ("0x" + found["to"].hex(), int.from_bytes(found["value"]), "0x" + found["data"].hex(), number["gas"])
+    return named and (number["fee"], number["tip"]) in fees and said == planned
 
 
 def test_what_replaces_is_told_from_what_takes_more(desk: Desk) -> None:
     decided, kind, content = desk.cases[0]
     assert isinstance(desk.ask(decided, kind, content), wire.Signed)
-    dearer = msgspec.structs.replace(desk.payment, max_fee_per_gas=wei(desk.payment.max_fee_per_gas.units * 3))
+    _, dearer = desk.payment.variants()
     asked = unsigned_transaction(dearer.fields())
     assert isinstance(desk.ask(decided, kind, asked), wire.Signed)
     assert reads_as_decided(desk, decided, kind, asked, content)

@@ -6,10 +6,23 @@ here against it.
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from typing import Any, Final
 
-from Crypto.Hash import keccak as _keccak
 
+def _without_cffi() -> Any:
+    """PyCryptodome's hash over ctypes: over cffi it loads a parser of C first, a tenth of a second in each process."""
+    hidden: dict[str, Any] = {} if "cffi" in sys.modules else {"cffi": None}
+    sys.modules.update(hidden)
+    try:
+        from Crypto.Hash import keccak
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return keccak
+
+
+_keccak: Final = _without_cffi()
 ADDRESS_BYTES: Final = 20
 _MIDDLE: Final = 8
 """EIP-55: a letter is a capital where the hash's digit in its place is at least this."""

@@ -3,7 +3,7 @@
 1. the record is about a tool that signs this kind of thing, and the key asked for is the one it names
 2. the run is on the mandate's chain, and not stopped; its owner may still bring the money home
 3. what is to be signed is read from its bytes again, and writing it again gives the same bytes
-4. it is, field by field, the recorded plan, or takes that plan's place without taking more
+4. it is, field by field, the recorded plan or what that plan names in its place, and takes no more than was reserved
 5. the plan does what the recorded action asked for, and an owner's movement goes where an owner's may
 6. the allow is new
 """
@@ -35,8 +35,6 @@ from safebox.firewall.signer.wire import Kind
 
 FRESH_SECONDS: Final = 900
 """As long as an effect may take (`effects.EFFECT_SECONDS`): what was not signed by then was given up."""
-OWNERS_FEES_MAX: Final = 8
-"""Nothing is reserved for the owner's own movements: what replaces one offers at most so many times its fee."""
 KINDS: Final[dict[str, Kind]] = {
     "wallet.transfer": "transaction",
     "wallet.fund": "transaction",
@@ -50,8 +48,15 @@ _RAIL: Final = "wallet"
 _TRANSFER_GAS: Final = 21_000
 
 
+class Offered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replacement pays for each unit of gas."""
+
+    max_fee_per_gas: Amount
+    max_priority_fee_per_gas: Amount
+
+
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """The transaction that was recorded; amounts in wei."""
+    """The transaction that was recorded, and what may replace it; amounts in wei."""
 
     signer: str
     sender: str
@@ -63,6 +68,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     max_fee_per_gas: Amount
     max_priority_fee_per_gas: Amount
     data: str = "0x"
+    replacements: tuple[Offered, ...] = ()
+    give_up: bool = False
 
     def fields(self) -> dict[str, Any]:
         """As `decode_unsigned` gives them."""
@@ -78,6 +85,12 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
             "maxFeePerGas": self.max_fee_per_gas.units,
             "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
         }
+
+    def instead(self) -> list[dict[str, Any]]:
+        """What may be signed in its place: the same at the fees that were recorded, or nothing to itself at these."""
+        nothing = {"to": self.sender.lower(), "value": 0, "data": b"", "gas": _TRANSFER_GAS} if self.give_up else {}
+        fees = ((each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in self.replacements)
+        return [{**self.fields(), **nothing, "maxFeePerGas": most, "maxPriorityFeePerGas": tip} for most, tip in fees]
 
 
 class Approved(NamedTuple):
@@ -147,34 +160,32 @@ def read_transaction(decided: Decided, content: bytes, run: Standing, known: Add
     if plan.chain_id != run.chain_id:
         raise Refused("wrong_chain", "the plan is for another chain than the run's mandate")
     _check_meant(decided, wanted, known)
-    replacing = _replacing(decided, plan, wanted, fields)
+    replacing = _replacing(plan, fields)
+    _check_reserved(decided, fields)
     if decided.tool == "wallet.sweep" and not replacing:
         replacing = "home"
     return Approved(keccak256(content), fields, replacing)
 
 
-def _replacing(decided: Decided, plan: Planned, wanted: dict[str, Any], fields: dict[str, Any]) -> Replacing:
-    """What the transaction is to the plan: itself, the same at a higher fee, or nothing to itself in its place."""
-    if fields == wanted:
+def _replacing(plan: Planned, fields: dict[str, Any]) -> Replacing:
+    """What the transaction is to the plan: itself, or what the plan names in its place."""
+    if fields == plan.fields():
         return ""
-    fees = ("maxFeePerGas", "maxPriorityFeePerGas")
-    worst = fields["value"] + fields["gas"] * fields["maxFeePerGas"]
-    dearer = fields["maxFeePerGas"] > wanted["maxFeePerGas"] and fields[fees[1]] >= wanted[fees[1]]
-    affordable = dearer and fields[fees[1]] <= fields[fees[0]] and worst <= _most(decided, plan)
-    if affordable and {**fields, **{name: wanted[name] for name in fees}} == wanted:
-        return "dearer"
-    nothing = {"to": plan.sender.lower(), "value": 0, "data": b"", "gas": _TRANSFER_GAS}
-    if affordable and fields == {**wanted, **nothing, **{name: fields[name] for name in fees}}:
-        return "cancel"
+    if fields in plan.instead():
+        return "cancel" if plan.give_up else "dearer"
     raise Refused("not_the_plan", "it is not the transaction that was decided")
 
 
-def _most(decided: Decided, plan: Planned) -> int:
-    """What may be taken in all: what was reserved for it, and of the owner's own a few times the fee."""
-    if decided.caller is Caller.AGENT:
-        mine = (charge for charge in decided.charges if (charge.rail, charge.amount.asset) == (_RAIL, _ASSET))
-        return sum(charge.amount.units for charge in mine)
-    return plan.value.units + OWNERS_FEES_MAX * plan.gas * plan.max_fee_per_gas.units
+def _check_reserved(decided: Decided, fields: dict[str, Any]) -> None:
+    """See that it takes no more than was reserved; nothing is reserved for the owner's own movements.
+
+    Raises:
+        Refused: if it takes more.
+    """
+    worst = fields["value"] + fields["gas"] * fields["maxFeePerGas"]
+    mine = (charge for charge in decided.charges if (charge.rail, charge.amount.asset) == (_RAIL, _ASSET))
+    if decided.caller is Caller.AGENT and worst > sum(charge.amount.units for charge in mine):
+        raise Refused("not_reserved", "it can take more than was reserved for it")
 
 
 def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> None:

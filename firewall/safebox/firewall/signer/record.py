@@ -230,7 +230,7 @@ class Record:
                 self._started(_STARTED.decode(body))
             else:
                 self._about(_ABOUT.decode(body))
-        except (msgspec.DecodeError, KeyError) as error:
+        except msgspec.DecodeError as error:
             self._wrong(f"record {seq} of the ledger can't be understood: {error}")
 
     def _decided(self, seq: int, body: bytes) -> None:
@@ -258,12 +258,17 @@ class Record:
         self._open.pop(event.decision, None)
 
     def _started(self, event: _Started) -> None:
-        parent = self.runs[event.run_view.parent] if event.run_view.parent is not None else None
+        above = event.run_view.parent
+        parent = None if above is None else self.runs.get(above)
         wallet = event.mandate.wallet
-        self.runs[event.run] = Standing(None if wallet is None else wallet.chain_id, event.mandate.expires, parent)
+        run = Standing(None if wallet is None else wallet.chain_id, event.mandate.expires, parent)
+        run.killed = above is not None and parent is None  # it came after its parent's end: nobody can stop it any more
+        self.runs[event.run] = run
 
     def _about(self, event: _About) -> None:
-        run = self.runs[event.run]
+        run = self.runs.get(event.run)
+        if run is None:  # it is over, and signs nothing anyway
+            return
         match event.event:
             case "run_killed":
                 run.killed = True
