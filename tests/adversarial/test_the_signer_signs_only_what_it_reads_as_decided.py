@@ -118,7 +118,8 @@ def reads_as_decided(desk: Desk, decided: Decided, kind: wire.Kind, asked: bytes
     plan = desk.plans[decided.decision]
     found = dict(zip(PLACES, RLP.decode(asked[1:]), strict=True))
     number = {name: int.from_bytes(found[name]) for name in PLACES[:5]}
-    fees = {(each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in (plan, *plan.replacements)}
+    offers = (Offer(max_fee_per_gas=plan.max_fee_per_gas, max_priority_fee_per_gas=plan.max_priority_fee_per_gas),)
+    fees = {(each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in offers + plan.replacements}
     named = (number["chain_id"], number["nonce"], found["access"]) == (plan.chain_id, plan.nonce, [])
     planned = (plan.to.lower(), plan.value.units, plan.data, plan.gas)
     said = ("0x" + found["to"].hex(), int.from_bytes(found["value"]), "0x" + found["data"].hex(), number["gas"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eth_account.messages import _hash_eip191_message, encode_defunct, encode_typed_data
+from eth_account.messages import _hash_eip191_message, encode_defunct, encode_typed_data  # pyright: ignore[reportPrivateUsage]
 from hypothesis import given
 from hypothesis import strategies as st
 
