@@ -32,6 +32,7 @@ from safebox.firewall.connectors.transaction import (
     from_plan,
     sign,
     signed_before,
+    worst_of,
 )
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
@@ -249,7 +250,7 @@ class ChainConnector:
         payment = self._replaceable(payment, offer, cap)
         said = Move(kind="native", contract=None, other=args.to, units=args.amount.units)
         return Quote(
-            charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
+            charges=(Charge(ACCOUNT_WALLET, worst_of(payment)),),
             facts={**known, "simulation": tried.facts([said])},
             plan=as_plan(payment),
         )
@@ -272,7 +273,7 @@ class ChainConnector:
         payment = self._payment(run.id, sender, facts["nonce"], call.to, call.value, gas, offer)
         payment = self._replaceable(msgspec.structs.replace(payment, data=call.data), offer, cap)
         return Quote(
-            charges=(Charge(ACCOUNT_WALLET, _worst(payment)),),
+            charges=(Charge(ACCOUNT_WALLET, worst_of(payment)),),
             facts={"wallet": facts, "simulation": tried.facts(said)},
             plan=as_plan(payment),
         )
@@ -301,7 +302,7 @@ class ChainConnector:
                 return Quote(facts={"wallet": facts}, plan=dict(_NOTHING))
             amount = Amount(left, "ETH")
         payment = self._payment(signer, sender, nonce, args.to, amount, TRANSFER_GAS, offer)
-        _worst(payment)
+        worst_of(payment)
         return Quote(facts={"wallet": facts}, plan=as_plan(payment))
 
     def _payment(self, signer: str, sender: str, nonce: int, to: str, value: Amount, gas: int, offer: Fees) -> Payment:
@@ -393,10 +394,3 @@ def _amount(units: int) -> Amount:
         return Amount(units, "ETH")
     except ValueError as error:
         raise FactsUnavailable("the node named an impossible amount") from error
-
-
-def _worst(payment: Payment) -> Amount:
-    try:
-        return payment.worst
-    except ValueError as error:
-        raise CallerError("the amount and its fee are more than there can be") from error

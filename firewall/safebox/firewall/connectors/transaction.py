@@ -8,7 +8,7 @@ import msgspec
 
 from safebox.firewall.accounts import TYPE, SignedTransaction, decode_transaction, signer_of
 from safebox.firewall.core.money import Amount, decode_amount, encode_amount
-from safebox.firewall.errors import EffectError
+from safebox.firewall.errors import CallerError, EffectError
 from safebox.firewall.ports import SignerPort
 
 TRANSFER_GAS: Final = 21_000
@@ -80,6 +80,18 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "maxFeePerGas": self.max_fee_per_gas.units,
             "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
         }
+
+
+def worst_of(payment: Payment) -> Amount:
+    """The most a payment can take.
+
+    Raises:
+        CallerError: That is more than there can be.
+    """
+    try:
+        return payment.worst
+    except ValueError as error:
+        raise CallerError("the amount and its fee are more than there can be") from error
 
 
 def as_plan(payment: Payment) -> dict[str, Any]:

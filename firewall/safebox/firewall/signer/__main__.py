@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from safebox.firewall.signer.hardening import harden
 
 def main(descriptor: str, state: str, ledger: str, parent: str) -> None:
     """Open the keys and answer until the firewall hangs up."""
+    gc.disable()  # until the keys are open: what is loaded stays
     connection = socket.socket(fileno=int(descriptor))
     harden(int(parent))
     from safebox.firewall.keyfile import FOLDER, owner_key
@@ -29,6 +31,8 @@ def main(descriptor: str, state: str, ledger: str, parent: str) -> None:
         wire.receive(connection)
         connection.sendall(wire.frame(wire.No("config", error.cause, remedy=error.remedy)))
         return
+    gc.freeze()
+    gc.enable()
     serve(connection, signer)
 
 
