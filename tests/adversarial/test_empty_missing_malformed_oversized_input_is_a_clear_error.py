@@ -305,7 +305,7 @@ def test_a_wrong_inference_is_refused_and_nothing_is_recorded(firewall: Live, bo
 @pytest.mark.parametrize(
     "body",
     [b"", b"{}", b'{"jsonrpc":', b"[]", b'{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[]}',
-     b'{"jsonrpc":"2.0","id":1,"method":"eth_sign","params":[]}', b" " * (ETHEREUM_BODY_MAX + 1)],
+     b'{"jsonrpc":"2.0","id":1,"method":"eth_signTransaction","params":[]}', b" " * (ETHEREUM_BODY_MAX + 1)],
     ids=["empty", "missing", "malformed", "empty batch", "no transaction", "no such method", "oversized"],
 )  # fmt: skip
 def test_a_wrong_json_rpc_request_is_refused_and_nothing_is_recorded(firewall: Live, body: bytes) -> None:

@@ -213,7 +213,7 @@ async def test_even_the_runs_own_key_sends_nothing_from_inside(reader: CannedRea
 @pytest.mark.parametrize(
     "method",
     [
-        "eth_sign", "eth_signTransaction", "eth_signTypedData_v4", "personal_sign",
+        "eth_signTransaction", "eth_signTypedData", "eth_signTypedData_v3", "personal_ecRecover",
         "personal_unlockAccount", "debug_traceCall", "admin_peers", "anvil_setBalance", "hardhat_impersonateAccount",
         "evm_mine", "wallet_addEthereumChain", "txpool_content", "miner_start", "eth_newPendingTransactionFilter",
         "trace_block", "debug_traceTransaction", "eth_simulateV1", "eth_submitWork", "rpc_modules",
@@ -227,6 +227,50 @@ async def test_a_method_that_is_not_listed_by_its_exact_name_does_not_exist(
     assert answer["error"]["code"] == -32601
     assert served.desk.calls == []
     assert reader.asked == []
+
+
+SIGNATURE = "0x" + "cd" * 65
+PERMIT = {"types": {}, "primaryType": "Permit", "domain": {"name": "Coin"}, "message": {"value": "5"}}
+TEXT = "0x" + b"I agree.".hex()
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "tool", "arguments"),
+    [
+        ("eth_signTypedData_v4", [ADDRESS, PERMIT], "wallet.sign_typed_data", PERMIT),
+        ("eth_signTypedData_v4", [ADDRESS.lower(), json.dumps(PERMIT)], "wallet.sign_typed_data", PERMIT),
+        ("personal_sign", [TEXT, ADDRESS], "wallet.sign_message", {"message": TEXT, "method": "personal_sign"}),
+        ("eth_sign", [ADDRESS, TEXT], "wallet.sign_message", {"message": TEXT, "method": "eth_sign"}),
+    ],
+)
+async def test_a_signature_is_asked_of_the_pipeline_like_any_other_action(
+    reader: CannedReader, method: str, params: list[Any], tool: str, arguments: dict[str, Any]
+) -> None:
+    asked = TwinDesk(reply=done(signature=SIGNATURE), views={"run_1": view()})
+    async with serving(asked, chain=reader) as served:
+        assert (await call(served, method, *params))["result"] == SIGNATURE
+        (one,) = asked.calls
+        assert (one.tool, one.arguments) == (tool, arguments)
+        asked.reply = not_done(Status.DENIED, "approval.no")
+        assert (await call(served, method, *params))["error"]["code"] == -32003
+    assert reader.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("eth_signTypedData_v4", [PAYEE, PERMIT]), ("eth_signTypedData_v4", [ADDRESS, "{"]),
+        ("eth_signTypedData_v4", [ADDRESS, [PERMIT]]), ("eth_signTypedData_v4", [ADDRESS]),
+        ("eth_signTypedData_v4", [ADDRESS, '{"types":{},"types":{}}']),
+        ("personal_sign", [TEXT, PAYEE]), ("personal_sign", [ADDRESS, TEXT]), ("personal_sign", [TEXT, ADDRESS, "pw"]),
+        ("personal_sign", [5, ADDRESS]), ("eth_sign", [TEXT, ADDRESS]), ("eth_sign", []),
+    ],
+)  # fmt: skip
+async def test_what_names_another_account_or_nothing_to_sign_is_no_call(
+    served: Served, method: str, params: list[Any]
+) -> None:
+    assert (await call(served, method, *params))["error"]["code"] == -32602
+    assert served.desk.calls == []
 
 
 @pytest.mark.parametrize(
@@ -248,7 +292,7 @@ async def test_what_is_no_request_is_refused(served: Served, request_: Any) -> N
 async def test_each_element_of_a_batch_is_judged_in_order(served: Served) -> None:
     pay = {"from": ADDRESS, "to": PAYEE, "value": "0x1"}
     methods: list[tuple[str, list[Any]]] = [
-        ("eth_chainId", []), ("eth_sendTransaction", [pay]), ("eth_sign", []),
+        ("eth_chainId", []), ("eth_sendTransaction", [pay]), ("eth_signTransaction", []),
         ("eth_sendTransaction", [pay | {"value": "0x2"}]), ("eth_sendTransaction", [pay | {"value": 2}]),
     ]  # fmt: skip
     batch = [{"jsonrpc": "2.0", "id": n, "method": m, "params": p} for n, (m, p) in enumerate(methods)]

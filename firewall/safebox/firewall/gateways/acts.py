@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from safebox.firewall.errors import CallerError
+from safebox.firewall.gateways.ethereum_sign import SIGNS
 from safebox.firewall.gateways.transaction import refuse_signed, transfer_arguments
 from safebox.firewall.ports import RunView
 
@@ -29,7 +30,10 @@ def _transaction(params: list[Any], view: RunView) -> tuple[str, dict[str, Any]]
     return "wallet.transfer", transfer_arguments(params[0], view)
 
 
-ACTS: Final[dict[str, Act]] = {"eth_sendTransaction": Act(1, _transaction, "transaction_hash")}
+ACTS: Final[dict[str, Act]] = {
+    "eth_sendTransaction": Act(1, _transaction, "transaction_hash"),
+    **{name: Act(2, read, "signature") for name, read in SIGNS.items()},
+}
 
 
 def _signed(params: list[Any], view: RunView) -> CallerError:

@@ -8,7 +8,7 @@ LIVE      over a WebSocket only: a subscription, which is this connection's own
 REFUSE    never done, whatever is asked; what was asked decides only how that is said
 
 Left out on purpose, so that a node's own methods never come in by accident:
-- keys and signing outside the pipeline: personal_*, eth_sign, eth_signTransaction, wallet_*
+- keys and signing outside the pipeline: personal_* but personal_sign, eth_signTransaction, wallet_*
 - what changes or controls a node: admin_*, miner_*, anvil_*, hardhat_*, evm_*, txpool_*, eth_submitWork, …
 - what costs a node without a bound: debug_*, trace_*, eth_simulateV1 (many blocks of calls with their own state)
 - eth_newPendingTransactionFilter, and newPendingTransactions as a subscription: others' payments before they are mined
