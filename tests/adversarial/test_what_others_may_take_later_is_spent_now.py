@@ -51,7 +51,7 @@ budget = "0 PUNK"
 per_approval = "0 PUNK"
 """
 FEE = Charge("wallet", Amount(10**12, "ETH"))
-DOES_AS_IT_SAYS = {"by": "simulate_v1", "reverts": False, "reason": None, "more": []}
+DOES_AS_IT_SAYS: dict[str, Any] = {"by": "simulate_v1", "reverts": False, "reason": None, "more": []}
 
 
 class ThePack(ScriptedEngine):
