@@ -81,6 +81,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
         }
 
+    def written(self) -> dict[str, Any]:
+        """The same as they are read back from the bytes, signed or not (`accounts.decode_transaction`)."""
+        return self.fields() | {"to": self.to.lower(), "accessList": ()}
+
 
 def worst_of(payment: Payment) -> Amount:
     """The most a payment can take.
@@ -136,7 +140,7 @@ def _same(payment: Payment, signed: SignedTransaction) -> SignedTransaction:
         found, by = decode_transaction(signed.raw_transaction), signer_of(signed.raw_transaction)
     except ValueError as error:
         raise EffectError("what was signed can't be read") from error
-    if found != payment.fields() | {"to": payment.to.lower(), "accessList": ()}:
+    if found != payment.written():
         raise EffectError("the signed transaction is not the one that was decided")
     if by != payment.sender:
         raise EffectError("the transaction was signed by another key than the wallet's")

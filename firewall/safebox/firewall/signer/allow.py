@@ -17,12 +17,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from safebox.firewall.accounts import decode_unsigned, unsigned_transaction
+from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.addresses import checksummed, keccak256
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.digests import message_digest, typed_data_digest
 from safebox.firewall.core.messages import classify
-from safebox.firewall.core.money import Amount, decode_amount
+from safebox.firewall.core.money import decode_amount
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.signing import Approve, AskTypedData, SignMessage, SignTypedData, normalise_typed_data
 from safebox.firewall.core.tools import TOOLS, Caller
@@ -45,52 +46,6 @@ KINDS: Final[dict[str, Kind]] = {
 }
 _ASSET: Final = "ETH"
 _RAIL: Final = "wallet"
-_TRANSFER_GAS: Final = 21_000
-
-
-class Offered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a replacement pays for each unit of gas."""
-
-    max_fee_per_gas: Amount
-    max_priority_fee_per_gas: Amount
-
-
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """The transaction that was recorded, and what may replace it; amounts in wei."""
-
-    signer: str
-    sender: str
-    chain_id: int
-    nonce: int
-    to: str
-    value: Amount
-    gas: int
-    max_fee_per_gas: Amount
-    max_priority_fee_per_gas: Amount
-    data: str = "0x"
-    replacements: tuple[Offered, ...] = ()
-    give_up: bool = False
-
-    def fields(self) -> dict[str, Any]:
-        """As `decode_unsigned` gives them."""
-        return {
-            "type": 2,
-            "accessList": (),
-            "chainId": self.chain_id,
-            "nonce": self.nonce,
-            "to": self.to.lower(),
-            "value": self.value.units,
-            "data": bytes.fromhex(self.data.removeprefix("0x")),
-            "gas": self.gas,
-            "maxFeePerGas": self.max_fee_per_gas.units,
-            "maxPriorityFeePerGas": self.max_priority_fee_per_gas.units,
-        }
-
-    def instead(self) -> list[dict[str, Any]]:
-        """What may be signed in its place: the same at the fees that were recorded, or nothing to itself at these."""
-        nothing = {"to": self.sender.lower(), "value": 0, "data": b"", "gas": _TRANSFER_GAS} if self.give_up else {}
-        fees = ((each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in self.replacements)
-        return [{**self.fields(), **nothing, "maxFeePerGas": most, "maxPriorityFeePerGas": tip} for most, tip in fees]
 
 
 class Approved(NamedTuple):
@@ -148,8 +103,8 @@ def read_transaction(decided: Decided, content: bytes, run: Standing, known: Add
     try:
         fields = decode_unsigned(content)
         again = unsigned_transaction(fields)
-        plan = msgspec.convert(decided.plan, Planned, dec_hook=decode_amount)
-        wanted = plan.fields()
+        plan = msgspec.convert(decided.plan, Payment, dec_hook=decode_amount)
+        wanted = plan.written()
     except ValueError as error:  # msgspec's errors are ValueErrors
         raise Refused("not_the_plan", f"it can't be compared with the plan: {error}") from error
     if again != content:
@@ -167,11 +122,12 @@ def read_transaction(decided: Decided, content: bytes, run: Standing, known: Add
     return Approved(keccak256(content), fields, replacing)
 
 
-def _replacing(plan: Planned, fields: dict[str, Any]) -> Replacing:
+def _replacing(plan: Payment, fields: dict[str, Any]) -> Replacing:
     """What the transaction is to the plan: itself, or what the plan names in its place."""
-    if fields == plan.fields():
+    itself, *instead = (each.written() for each in plan.variants())
+    if fields == itself:
         return ""
-    if fields in plan.instead():
+    if fields in instead:
         return "cancel" if plan.give_up else "dearer"
     raise Refused("not_the_plan", "it is not the transaction that was decided")
 
