@@ -122,7 +122,7 @@ class Firewall:
         self.ledger = Ledger(self._store)
         inspector = Inspector(self._settings.ledger, self._verifier, self.ledger, self._store, self.metrics)
         self._duties.begin(inspector.work())
-        if any(self.ledger.unsettled()):  # far sides will be asked; what that needs is loaded beside the rest
+        if self.ledger.unsettled():  # far sides will be asked; what that needs is loaded beside the rest
             self._duties.begin(load("aiohttp"))
         self.clock = SystemClock(self.ledger.books.last_ns)
         self.policy = Policy(

@@ -10,7 +10,8 @@ import msgspec
 from safebox.firewall.connectors.fees import has_code
 from safebox.firewall.connectors.jsonrpc import ChainNode, NodeRefused, NodeUnavailable, data
 from safebox.firewall.connectors.simulation import Transaction
-from safebox.firewall.core.approving import WORD, allowance_data
+from safebox.firewall.core.abi import WORD
+from safebox.firewall.core.approving import allowance_data
 from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.core.money import Amount
 from safebox.firewall.errors import CallerError, FactsUnavailable

@@ -13,9 +13,6 @@ _SIGNATURES: Final = {
     "decrease_allowance": "decreaseAllowance(address,uint256)",
     "set_approval_for_all": "setApprovalForAll(address,bool)",
 }
-
-
-WORD: Final = 32
 _ALLOWANCE: Final = "allowance(address,address)"
 
 

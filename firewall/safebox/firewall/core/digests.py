@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from safebox.firewall.core.abi import WORD
 from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.core.signing import TypedData
 from safebox.firewall.core.typed_data import DOMAIN, Member, encode_type
 
-_WORD: Final = 32
 _ARRAY: Final = re.compile(r"(.+)\[[0-9]*\]", re.ASCII)
 _DOMAIN_TYPE: Final = "EIP712Domain"
 
@@ -51,13 +51,13 @@ def _encode_basic(kind: str, value: Any) -> bytes:
             content = str(value).encode() if kind == "string" else _octets(value)
             return keccak256(content)
         case "address":
-            return _octets(value).rjust(_WORD, b"\0")
+            return _octets(value).rjust(WORD, b"\0")
         case "bool":
-            return int(value is True).to_bytes(_WORD)
+            return int(value is True).to_bytes(WORD)
         case _ if kind.startswith("bytes"):
-            return _octets(value).ljust(_WORD, b"\0")
+            return _octets(value).ljust(WORD, b"\0")
         case _:
-            return int(value).to_bytes(_WORD, signed=kind.startswith("int"))
+            return int(value).to_bytes(WORD, signed=kind.startswith("int"))
 
 
 def _octets(value: Any) -> bytes:

@@ -15,7 +15,7 @@ Arguments = tuple[str, dict[str, Any]]
 
 def _typed_data(params: list[Any], view: RunView) -> Arguments:
     """`eth_signTypedData_v4(address, data)`: data as an object, or as text the way wallets take it."""
-    account, data = _two(params)
+    account, data = params
     _check_account(view, account)
     if isinstance(data, str):
         data = parse_json(data.encode("utf-8", "surrogatepass"))
@@ -26,13 +26,13 @@ def _typed_data(params: list[Any], view: RunView) -> Arguments:
 
 def _personal(params: list[Any], view: RunView) -> Arguments:
     """`personal_sign(message, address)`."""
-    message, account = _two(params)
+    message, account = params
     return _message(view, message, account, "personal_sign")
 
 
 def _bare(params: list[Any], view: RunView) -> Arguments:
     """`eth_sign(address, message)`: policy says no, with its code."""
-    account, message = _two(params)
+    account, message = params
     return _message(view, message, account, "eth_sign")
 
 
@@ -41,12 +41,6 @@ def _message(view: RunView, message: object, account: object, method: str) -> Ar
     if not isinstance(message, str):
         raise CallerError("a message is 0x and its bytes in hexadecimal")
     return "wallet.sign_message", {"message": message, "method": method}
-
-
-def _two(params: list[Any]) -> list[Any]:
-    if len(params) != 2:  # noqa: PLR2004
-        raise CallerError("this method takes two parameters")
-    return params
 
 
 def _check_account(view: RunView, account: object) -> None:
