@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -163,3 +164,30 @@ async def raw(port: int, data: bytes, *, half_close: bool = False, seconds: floa
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
     return answer
+
+
+def two_runs() -> TwinDesk:
+    """A desk of two runs, so that one can be seen to be let alone by the other."""
+    return TwinDesk(views={"run_1": view("run_1"), "run_2": view("run_2")})
+
+
+@contextlib.asynccontextmanager
+async def again_and_again(ask: Callable[[], Awaitable[None]]) -> AsyncGenerator[list[float]]:
+    """Ask until the end of the block, once at least, and say how long each answer took; what `ask` raises is raised."""
+    took: list[float] = []
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        while not stop.is_set() or not took:
+            began = time.perf_counter()
+            await ask()
+            took.append(time.perf_counter() - began)
+            await asyncio.sleep(0.002)
+
+    task = asyncio.create_task(work())
+    try:
+        yield took
+    finally:
+        stop.set()
+        await task
+    assert took

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, cast
 
 import aiohttp
 import uvloop
@@ -22,10 +20,9 @@ from aiohttp import web
 from safebox.firewall.connectors.upstream import ChainReads, Nodes
 from safebox.firewall.gateways.server import GatewayServer
 from safebox.firewall.metrics import Metrics
+from tests.bench.child import Child
 from tests.bench.firewall import listener
-from tests.bench.load import drive
 from tests.bench.report import Report
-from tests.real_parts import ROOT, with_bytecode
 from tests.twin_desk import ADDRESS, CHAIN_ID, TwinDesk
 
 CONNECTIONS: Final = 8
@@ -57,33 +54,19 @@ class _CannedNode(asyncio.Protocol):
         self._transport.write(fields + answer)
 
 
-class Part:
+class Part(Child):
     """One of the three, in a process of its own."""
 
     def __init__(self, role: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.bench.reads", role, *arguments]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=with_bytecode(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        super().__init__("reads", role, *arguments)
+        self.port = int(self.said)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def cost(self) -> float:
         """Seconds of computing for one read, asked over several connections."""
-        before = _computed(self._process.pid)
-        load = drive(self.port, REQUEST, connections=CONNECTIONS, seconds=SECONDS)
-        if set(load.statuses) != {"200"}:
-            raise RuntimeError(f"the measured reads were answered {load.statuses}")
-        return (_computed(self._process.pid) - before) / load.count
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate("")
+        before = _computed(self.pid)
+        load = self.drive(REQUEST, connections=CONNECTIONS, seconds=SECONDS)
+        return (_computed(self.pid) - before) / load.count
 
 
 def _computed(pid: int) -> float:

@@ -8,57 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import uvloop
 
 from safebox.firewall.gateways.server import GatewayServer
+from tests.bench.child import Child
 from tests.bench.firewall import REQUEST, Rig, listener
-from tests.bench.load import Load, drive
-from tests.real_parts import ROOT, with_bytecode
+from tests.bench.load import Load
 
 
-class Served:
+class Served(Child):
     """The process, from outside. `seconds` is how long it took to answer."""
 
     def __init__(self, folder: Path, *, policies: Sequence[Path] = (), others: int = 0) -> None:
-        command = [sys.executable, "-m", "tests.bench.served", str(folder), str(others), *map(str, policies)]
         started = time.perf_counter()
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=with_bytecode(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the measured firewall in {folder} did not start")
-        self.port = int(json.loads(line)["port"])
+        super().__init__("served", str(folder), str(others), *map(str, policies))
+        self.port = int(json.loads(self.said)["port"])
         self.seconds = time.perf_counter() - started
 
     def load(self, *, connections: int = 1, seconds: float = 1.5) -> Load:
         """Call it from another process."""
-        load = drive(self.port, REQUEST, connections=connections, seconds=seconds)
-        if set(load.statuses) != {"200"}:
-            raise RuntimeError(f"the measured calls were answered {load.statuses}")
-        return load
+        return self.drive(REQUEST, connections=connections, seconds=seconds)
 
     @property
     def memory(self) -> float:
         """Its resident memory now, in MB."""
-        return resident(self._process.pid)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.communicate("")
+        return resident(self.pid)
 
 
 def resident(pid: int) -> float:

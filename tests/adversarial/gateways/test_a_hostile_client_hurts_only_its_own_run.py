@@ -32,15 +32,11 @@ from safebox.firewall.gateways.limits import (
     Limits,
 )
 from safebox.firewall.ports import Deliver
-from tests.twin_desk import Served, TwinDesk, done, raw, serving, view
+from tests.twin_desk import Served, again_and_again, done, raw, serving, two_runs
 
 IMPATIENT = Limits(head=0.3, body=0.3, idle=0.6, write=0.3, watch=0.02)
 POST = b"POST /v1/tools/email.list HTTP/1.1\r\nHost: x\r\n"
 CALL = POST + b"Content-Length: 2\r\n\r\n{}"
-
-
-def two_runs() -> TwinDesk:
-    return TwinDesk(views={"run_1": view("run_1"), "run_2": view("run_2")})
 
 
 @pytest.fixture
@@ -58,27 +54,16 @@ async def impatient() -> AsyncIterator[Served]:
 @contextlib.asynccontextmanager
 async def neighbour(served: Served) -> AsyncGenerator[list[float]]:
     """Call a tool in the other run over and over, and say how long each call took; none may fail."""
-    took: list[float] = []
-    stop = asyncio.Event()
+    url = served.url("tools", "run_2") + "/v1/tools/email.list"
+    async with aiohttp.ClientSession() as session:
 
-    async def ask() -> None:
-        async with aiohttp.ClientSession() as session:
-            while not stop.is_set():
-                began = time.perf_counter()
-                url = served.url("tools", "run_2") + "/v1/tools/email.list"
-                async with session.post(url, data=b"{}", timeout=aiohttp.ClientTimeout(5)) as answer:
-                    assert answer.status == 200
-                    assert (await answer.json())["result"] == {"ok": True}
-                took.append(time.perf_counter() - began)
-                await asyncio.sleep(0.002)
+        async def ask() -> None:
+            async with session.post(url, data=b"{}", timeout=aiohttp.ClientTimeout(5)) as answer:
+                assert answer.status == 200
+                assert (await answer.json())["result"] == {"ok": True}
 
-    task = asyncio.create_task(ask())
-    try:
-        yield took
-    finally:
-        stop.set()
-        await task
-    assert took
+        async with again_and_again(ask) as took:
+            yield took
 
 
 async def trickle(port: int, start: bytes, piece: bytes) -> bytes:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import struct
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
@@ -23,7 +22,7 @@ from safebox.firewall.gateways.limits import (
     Limits,
 )
 from tests.twin_chain import TwinChain
-from tests.twin_desk import Served, TwinDesk, raw, serving, view
+from tests.twin_desk import Served, again_and_again, raw, serving, two_runs
 
 IMPATIENT = Limits(head=0.3, body=0.3, idle=0.4, write=0.3, watch=0.02)
 UPGRADE = (
@@ -44,10 +43,6 @@ def frame(opcode: int, data: bytes = b"", *, masked: bool = True, length: int | 
     else:
         head = struct.pack("!BBQ", opcode, mask | 127, size)
     return head + (bytes(4) if masked else b"") + data
-
-
-def two_runs() -> TwinDesk:
-    return TwinDesk(views={"run_1": view("run_1"), "run_2": view("run_2")})
 
 
 @pytest.fixture
@@ -74,25 +69,14 @@ def address(served: Served, run: str = "run_1") -> str:
 @contextlib.asynccontextmanager
 async def neighbour(served: Served) -> AsyncGenerator[list[float]]:
     """Ask in the other run over and over, and say how long each answer took; none may fail."""
-    took: list[float] = []
-    stop = asyncio.Event()
+    async with connect(address(served, "run_2")) as wire:
 
-    async def ask() -> None:
-        async with connect(address(served, "run_2")) as wire:
-            while not stop.is_set() or not took:
-                began = time.perf_counter()
-                await wire.send(CALL.decode())
-                assert "result" in json.loads(await wire.recv())
-                took.append(time.perf_counter() - began)
-                await asyncio.sleep(0.002)
+        async def ask() -> None:
+            await wire.send(CALL.decode())
+            assert "result" in json.loads(await wire.recv())
 
-    task = asyncio.create_task(ask())
-    try:
-        yield took
-    finally:
-        stop.set()
-        await task
-    assert took
+        async with again_and_again(ask) as took:
+            yield took
 
 
 async def sent(served: Served, data: bytes, *, seconds: float = 5) -> bytes:
