@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from tests.bench import fairness, firewall, growth, memory, opa, reads, replays, start, stop
+from tests.bench import fairness, firewall, growth, memory, opa, reads, replays, signing, start, stop
 from tests.bench.report import Report
 from tests.real_parts import ROOT
 
@@ -15,6 +15,7 @@ MEASURES = {
     "fairness": fairness.measure,
     "stop": stop.measure,
     "reads": reads.measure,
+    "signing": signing.measure,
     "run": start.measure_run,
     "opa": opa.measure,
     "replay": replays.measure,

@@ -64,12 +64,12 @@ class Part(Child):
 
     def cost(self) -> float:
         """Seconds of computing for one read, asked over several connections."""
-        before = _computed(self.pid)
+        before = computed(self.pid)
         load = self.drive(REQUEST, connections=CONNECTIONS, seconds=SECONDS)
-        return (_computed(self.pid) - before) / load.count
+        return (computed(self.pid) - before) / load.count
 
 
-def _computed(pid: int) -> float:
+def computed(pid: int) -> float:
     """User and system time of a process so far, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -24,7 +24,9 @@ from safebox.firewall.core.mandate import ACCOUNT_WALLET
 from safebox.firewall.core.money import Amount
 from safebox.firewall.ports import Charge, Outcome
 
-POLL_MILLISECONDS: Final = 100
+POLL_SECONDS: Final = 0.1
+SOON_SECONDS: Final = 0.01
+"""Between the first two looks for a receipt, then twice as long each time: some chains mine at once."""
 
 Sign = Callable[[Payment], Awaitable[SignedTransaction]]
 Recall = Callable[[Payment], Awaitable[SignedTransaction | None]]
@@ -122,7 +124,7 @@ class Broadcaster:
 
     async def _wait(self, payment: Payment, signed: SignedTransaction, note: str) -> Outcome:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.seconds
+        deadline, pause = loop.time() + self.seconds, SOON_SECONDS
         while True:
             try:
                 found = await (await self._on_one_node())._receipt(payment, signed)
@@ -132,7 +134,8 @@ class Broadcaster:
                 return found
             if loop.time() >= deadline:
                 return _unknown(signed, note or f"not mined within {self.seconds} s")
-            await asyncio.sleep(POLL_MILLISECONDS / 1000)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, POLL_SECONDS)
 
     async def _receipt(self, payment: Payment, signed: SignedTransaction) -> Outcome | None:
         """The outcome that a receipt proves; unknown while its block is not final, None without a receipt."""
