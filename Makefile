@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench crash lock clean
+.PHONY: help demo check test bench crash fuzz lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ bench: $(VENV)/.installed-dev ## Measure, print a table, write build/bench.json
 crash: $(VENV)/.installed-dev ## Kill the firewall 500 times under load and hold the world against its ledger
 	@$(VENV)/bin/python -m tests.provision sandbox anvil
 	@$(VENV)/bin/python -m tests.crash
+
+fuzz: $(VENV)/.installed-dev ## Mutate transactions, typed data and requests to the signer for a minute
+	@$(VENV)/bin/python -m tests.fuzz
 
 lock: $(VENV)/.installed-dev ## Resolve the newest versions that fit and write both lock files
 	@.ci/lock $(VENV)

@@ -1,63 +1,30 @@
 """A thousand times somebody asks for other bytes: what the signer signs, another reader reads as what was decided.
 
-The other reader is not the signer's own: RLP by the library of that name, JSON by Python's.
+The other reader is in `tests/signer_desk.py`, and is not the signer's own. `tests/fuzz/requests.py` asks without end.
 """
 
 from __future__ import annotations
 
-import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
-import rlp  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safebox.firewall.accounts import unsigned_transaction
-from safebox.firewall.connectors.transaction import Offer, Payment
-from safebox.firewall.core.record import Decided
 from safebox.firewall.signer import wire
-from safebox.firewall.signer.server import Signer
-from safebox.firewall.signer.watermark import Watermark
-from tests.signers import FEE, TIP, Book, wei
+from tests.fuzz import requests
+from tests.signer_desk import PLACES, RLP, Desk, dearer, reads_as_decided, with_value
 
-RLP: Any = rlp
 TIMES = 1_000
-Case = tuple[Decided, wire.Kind, bytes]
-PLACES = ("chain_id", "nonce", "tip", "fee", "gas", "to", "value", "data", "access")
-
-
-class Desk:
-    """A ledger with one allow of each kind, and a signer in this process."""
-
-    def __init__(self, book: Book) -> None:
-        self.book = book
-        watermark = Watermark.open(book.folder / "signer")
-        notary = book.folder / "keystore" / "checkpoint.pub"
-        self.signer = Signer(book.keystore, book.ledger, notary, watermark)
-        paid, self.payment = book.transfer(book.run(), replacements=(DEARER,))
-        approved, self.call = book.approval(book.run())
-        typed, data = book.typed(book.run())
-        said, message = book.message(book.run(), b"I agree to the terms of 2026.")
-        self.plans: dict[str, Payment] = {paid.decision: self.payment, approved.decision: self.call}
-        self.cases: list[Case] = [
-            (paid, "transaction", unsigned_transaction(self.payment.fields())),
-            (approved, "transaction", unsigned_transaction(self.call.fields())),
-            (typed, "typed_data", data.typed_data.encode()),
-            (said, "message", message.content()),
-        ]
-
-    def ask(self, decided: Decided, kind: wire.Kind, content: bytes) -> wire.Answer:
-        return self.signer.answer(wire.Sign(decision=decided.decision, signer=decided.run, kind=kind, content=content))
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    book = Book(tmp_path_factory.mktemp("desk"))
-    yield Desk(book)
-    book.close()
+    found = Desk(tmp_path_factory.mktemp("desk"))
+    yield found
+    found.close()
 
 
 def edited(content: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
@@ -68,71 +35,90 @@ def edited(content: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return content
 
 
+CASES = ("transfer", "approve", "fund", "sweep", "typed_data", "message")
+PLANNED = st.sampled_from(CASES[:4])
 EDITS = st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=4)
 FIELD = st.sampled_from(PLACES[:-1])
-DEARER = Offer(max_fee_per_gas=wei(3 * FEE), max_priority_fee_per_gas=wei(3 * TIP))
-NUMBERS = st.integers(0, 2**256 - 1) | st.integers(0, 100)
+SOME = st.integers(0, 2**256 - 1) | st.integers(0, 100)
+SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@settings(max_examples=TIMES // 2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(number=st.integers(0, 3), edits=EDITS)
-def test_bytes_that_were_changed_anywhere(desk: Desk, number: int, edits: list[tuple[int, int, bytes]]) -> None:
-    decided, kind, content = desk.cases[number]
-    asked = edited(content, edits)
-    answer = desk.ask(decided, kind, asked)
-    if isinstance(answer, wire.Signed):
-        assert reads_as_decided(desk, decided, kind, asked, content)
-    else:
-        assert isinstance(answer, wire.No)
-        assert asked != content
-        assert not answer.later
+def test_every_kind_of_thing_is_tried(desk: Desk) -> None:
+    assert set(desk.named) == set(CASES)
+    assert all(desk.check(case, case.content) for case in desk.cases), "what was decided is signed"
 
 
-@settings(max_examples=TIMES // 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(number=st.integers(0, 1), changes=st.dictionaries(FIELD, NUMBERS, min_size=1, max_size=3))
-def test_whole_transactions_with_other_fields(desk: Desk, number: int, changes: dict[str, int]) -> None:
-    decided, kind, content = desk.cases[number]
-    parts: list[Any] = RLP.decode(content[1:])
+@settings(SHARED, max_examples=TIMES // 2)
+@given(name=st.sampled_from(CASES), edits=EDITS)
+def test_bytes_that_were_changed_anywhere(desk: Desk, name: str, edits: list[tuple[int, int, bytes]]) -> None:
+    case = desk.named[name]
+    desk.check(case, edited(case.content, edits))
+
+
+@settings(SHARED, max_examples=TIMES // 4)
+@given(name=PLANNED, changes=st.dictionaries(FIELD, SOME, min_size=1, max_size=3))
+def test_whole_transactions_with_other_fields(desk: Desk, name: str, changes: dict[str, int]) -> None:
+    case = desk.named[name]
+    parts: list[Any] = RLP.decode(case.content[1:])
     for place, value in changes.items():
         size = 20 if place == "to" else (value.bit_length() + 7) // 8
         parts[PLACES.index(place)] = (value % 2 ** (8 * size)).to_bytes(size)
-    asked = content[:1] + RLP.encode(parts)
-    if isinstance(desk.ask(decided, kind, asked), wire.Signed):
-        assert reads_as_decided(desk, decided, kind, asked, content)
+    desk.check(case, case.content[:1] + RLP.encode(parts))
 
 
-@settings(max_examples=TIMES // 4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(number=st.integers(0, 3), kind=st.sampled_from(["transaction", "typed_data", "message"]), raw=st.binary())
-def test_raw_bytes_for_any_decision(desk: Desk, number: int, kind: wire.Kind, raw: bytes) -> None:
-    decided, _, content = desk.cases[number]
-    if isinstance(desk.ask(decided, kind, raw), wire.Signed):
-        assert raw == content
+@settings(SHARED, max_examples=TIMES // 4)
+@given(name=st.sampled_from(CASES), kind=st.sampled_from(["transaction", "typed_data", "message"]), raw=st.binary())
+def test_raw_bytes_for_any_decision(desk: Desk, name: str, kind: wire.Kind, raw: bytes) -> None:
+    desk.check(desk.named[name], raw, kind)
 
 
-def reads_as_decided(desk: Desk, decided: Decided, kind: wire.Kind, asked: bytes, content: bytes) -> bool:
-    """Whether another reader finds in the bytes what was decided, or what was decided in its place."""
-    if kind == "typed_data":
-        return bool(json.loads(asked) == json.loads(content))
-    if kind == "message":
-        return asked == content
-    plan = desk.plans[decided.decision]
-    found = dict(zip(PLACES, RLP.decode(asked[1:]), strict=True))
-    number = {name: int.from_bytes(found[name]) for name in PLACES[:5]}
-    offers = (Offer(max_fee_per_gas=plan.max_fee_per_gas, max_priority_fee_per_gas=plan.max_priority_fee_per_gas),)
-    fees = {(each.max_fee_per_gas.units, each.max_priority_fee_per_gas.units) for each in offers + plan.replacements}
-    named = (number["chain_id"], number["nonce"], found["access"]) == (plan.chain_id, plan.nonce, [])
-    planned = (plan.to.lower(), plan.value.units, plan.data, plan.gas)
-    said = ("0x" + found["to"].hex(), int.from_bytes(found["value"]), "0x" + found["data"].hex(), number["gas"])
-    return named and (number["fee"], number["tip"]) in fees and said == planned
+@settings(SHARED, max_examples=TIMES // 4)
+@given(
+    name=PLANNED, kind=st.integers(0, 4), order=st.permutations(range(9)), left=st.integers(0, 3),
+    access=st.lists(st.tuples(st.binary(min_size=20, max_size=20), st.lists(st.binary(min_size=32, max_size=32)))),
+)  # fmt: skip
+def test_the_same_payment_as_a_transaction_of_another_type_is_not_signed(
+    desk: Desk, name: str, kind: int, order: list[int], left: int, access: list[Any]
+) -> None:
+    case = desk.named[name]
+    parts = [*RLP.decode(case.content[1:])[:-1], access]
+    chosen = [parts[index] for index in order if kind != 2 or index == order[index]][left:]
+    asked = (bytes([kind]) if kind else b"") + RLP.encode(chosen)
+    assert desk.check(case, asked) is (asked == case.content)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in requests.CORPUS.glob("*.json")))
+def test_what_is_in_the_corpus_is_signed_only_if_it_was_decided(desk: Desk, name: str) -> None:
+    request = requests.read(requests.CORPUS / name)
+    assert requests.check(desk, request) is name.startswith("decided-")
+
+
+def test_a_thousand_mutants_of_the_corpus_get_nothing_signed_that_was_not_decided(desk: Desk) -> None:
+    dice = random.Random(27)  # noqa: S311 - no secret
+    tried = requests.mutants(requests.corpus(), dice)
+    signed = sum(requests.check(desk, next(tried)) for _ in range(TIMES))
+    assert 0 < signed < TIMES
 
 
 def test_what_replaces_is_told_from_what_takes_more(desk: Desk) -> None:
-    decided, kind, content = desk.cases[0]
-    assert isinstance(desk.ask(decided, kind, content), wire.Signed)
-    _, dearer = desk.payment.variants()
-    asked = unsigned_transaction(dearer.fields())
-    assert isinstance(desk.ask(decided, kind, asked), wire.Signed)
-    assert reads_as_decided(desk, decided, kind, asked, content)
-    more = unsigned_transaction(msgspec.structs.replace(dearer, value=wei(dearer.value.units + 1)).fields())
-    assert not isinstance(desk.ask(decided, kind, more), wire.Signed)
-    assert not reads_as_decided(desk, decided, kind, more, content)
+    case = desk.named["transfer"]
+    assert case.plan is not None
+    assert desk.check(case, case.content)
+    asked = dearer(case)
+    assert desk.check(case, asked)
+    more = with_value(asked, case.plan.value.units + 1)
+    assert not desk.check(case, more)
+    assert not reads_as_decided(case, more)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_typed_data_without_a_bottom_end_no_signer(desk: Desk, opening: str) -> None:
+    deep = '{"types":{},"primaryType":"A","message":{},"domain":{"a":' + opening * 100_000
+    assert isinstance(desk.ask(desk.named["typed_data"], deep.encode()), wire.No)
+    nested = '{"types":{"A":[{"name":"a","type":"A"}]},"primaryType":"A","domain":{},"message":' + '{"a":' * 900
+    assert isinstance(desk.ask(desk.named["typed_data"], (nested + "1" + "}" * 901).encode()), wire.No)
+
+
+def test_a_list_of_a_million_numbers_is_refused_at_once(desk: Desk) -> None:
+    asked = b"\x02\xfa\x0b\x00\x00" + b"\x01" * 0xB0000
+    assert isinstance(desk.ask(desk.named["transfer"], asked), wire.No)

@@ -1,6 +1,6 @@
 """A fuzz target: any bytes, read as calldata and as a signed transaction, are refused or read in their one encoding.
 
-    python -m tests.fuzz.transactions 60      # mutate the corpus for a minute
+    python -m tests.fuzz transactions 60      # mutate the corpus for a minute
 
 `corpus/` has one input a file, in hexadecimal. What breaks the target goes there, and stays.
 """
@@ -8,8 +8,6 @@
 from __future__ import annotations
 
 import random
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -25,13 +23,12 @@ from safebox.firewall.core.leaves import Leaf, Reading
 from safebox.firewall.core.tokencalls import token_calls
 from safebox.firewall.errors import CallerError
 from tests.calls import RLP, SHOP, THING, TOKEN
+from tests.fuzz.mutation import mutated, search
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 LISTED: Final = ("buy(uint256,address,bytes32[])", "open()", "post(string,(int64,bytes)[2])")
 CONTRACTS: Final = registered((Reading(SHOP, functions=LISTED), Reading(THING, "erc721")))
 _LEGACY_FROM: Final = 0xC0
-_STEPS: Final = 8
-_INTERESTING: Final = (0, 1, 0x1F, 0x20, 0x40, 0x7F, 0x80, 0xFF)
 
 
 def corpus() -> list[bytes]:
@@ -96,47 +93,13 @@ def _transaction(raw: bytes) -> bool:
 def mutants(seeds: list[bytes], dice: random.Random) -> Iterator[bytes]:
     """Inputs like the seeds, without end."""
     while True:
-        data = bytearray(dice.choice(seeds))
-        for _ in range(dice.randint(1, _STEPS)):
-            _mutate(data, seeds, dice)
-        yield bytes(data)
+        yield mutated(dice.choice(seeds), seeds, dice)
 
 
-def _mutate(data: bytearray, seeds: list[bytes], dice: random.Random) -> None:
-    at = dice.randrange(len(data) + 1)
-    match dice.randrange(6):
-        case 0 if at < len(data):
-            data[at] ^= 1 << dice.randrange(8)
-        case 1 if at < len(data):
-            data[at] = dice.choice(_INTERESTING)
-        case 2:
-            data[at:at] = bytes(dice.choice((1, 31, 32)))
-        case 3:
-            del data[at : at + dice.choice((1, 4, 32))]
-        case 4:
-            other = dice.choice(seeds)
-            start = dice.randrange(len(other) + 1)
-            data[at : at + 32] = other[start : start + 32]
-        case _:
-            word = 4 + 32 * dice.randrange(max(1, len(data) // 32))
-            data[word : word + 32] = dice.choice((0, 1, 32, 64, len(data), 2**255)).to_bytes(32)
+def run(seconds: float) -> str:
+    """Mutate the corpus for so long; what came of it."""
+    return search(mutants(corpus(), random.Random()), check, _keep, seconds)  # noqa: S311 - no secret
 
 
-def main(seconds: float) -> None:
-    """Mutate the corpus for so long; what breaks the target is written into it."""
-    dice, seeds, end = random.Random(), corpus(), time.monotonic() + seconds  # noqa: S311 - no secret
-    tried = read = 0
-    for data in mutants(seeds, dice):
-        try:
-            read += check(data)
-        except BaseException:
-            CORPUS.joinpath(f"broken-{tried}.hex").write_text(data.hex() + "\n")
-            raise
-        tried += 1
-        if time.monotonic() > end:
-            break
-    print(f"{tried} inputs, {read} of them read; nothing broke")
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 10)
+def _keep(data: bytes, number: int) -> None:
+    CORPUS.joinpath(f"broken-{number}.hex").write_text(data.hex() + "\n")

@@ -18,7 +18,7 @@ def read_rlp(encoded: bytes) -> Item:
     Raises:
         ValueError: if they aren't the one encoding of a value.
     """
-    item, end = _item(encoded, 0, NESTING_MAX)
+    item, end = _item(encoded, 0, len(encoded), NESTING_MAX)
     if end != len(encoded):
         raise ValueError("bytes are left over")
     return item
@@ -39,22 +39,23 @@ def _prefixed(content: bytes, base: int) -> bytes:
     return bytes([base + _SHORT_MAX + len(size)]) + size + content
 
 
-def _item(encoded: bytes, at: int, left: int) -> tuple[Item, int]:
-    start, end, is_list = _extent(encoded, at)
+def _item(encoded: bytes, at: int, most: int, left: int) -> tuple[Item, int]:
+    """The item at `at`, and where it ends, which is at `most` or before. Nothing is copied on the way to it."""
+    start, end, is_list = _extent(encoded, at, most)
     if not is_list:
         return encoded[start:end], end
     if not left:
         raise ValueError("lists are nested too deeply")
     items: list[Item] = []
     while start < end:
-        item, start = _item(encoded[:end], start, left - 1)
+        item, start = _item(encoded, start, end, left - 1)
         items.append(item)
     return tuple(items), end
 
 
-def _extent(encoded: bytes, at: int) -> tuple[int, int, bool]:
+def _extent(encoded: bytes, at: int, most: int) -> tuple[int, int, bool]:
     """Where the content of the item at `at` begins and ends, and whether it is a list."""
-    if at >= len(encoded):
+    if at >= most:
         raise ValueError("the bytes end too early")
     first = encoded[at]
     if first < _SHORT:
@@ -64,12 +65,12 @@ def _extent(encoded: bytes, at: int) -> tuple[int, int, bool]:
     start, length = at + 1, short
     if short > _SHORT_MAX:
         start += first - (_LONG_LIST if is_list else _LONG_TEXT)
-        written = encoded[at + 1 : start]
+        written = encoded[at + 1 : min(start, most)]
         length = int.from_bytes(written)
         if written[:1] == b"\0" or length <= _SHORT_MAX:
             raise ValueError("a length is not in its one encoding")
     end = start + length
-    if end > len(encoded):
+    if end > most:
         raise ValueError("the bytes end too early")
     if length == 1 and not is_list and short == 1 and encoded[start] < _SHORT:
         raise ValueError("a single byte is not in its one encoding")

@@ -176,7 +176,7 @@ def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved
     try:
         text = content.decode()
         again = normalise_typed_data(msgspec.json.decode(content, type=AskTypedData))
-    except (ValueError, CallerError) as error:  # msgspec's errors are ValueErrors
+    except (ValueError, CallerError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise Refused("unreadable", f"it is no typed data: {error}") from error
     if not isinstance(args, SignTypedData) or again != args or again.typed_data != text:
         raise Refused("not_the_action", "it is not the typed data that was decided")
