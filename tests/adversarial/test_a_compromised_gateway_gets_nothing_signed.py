@@ -50,6 +50,7 @@ from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signe
 from tests.twins import PAYEE
 
 STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
+UPSTREAM = "what a model provider gave the firewall"
 TWICE = Offer(max_fee_per_gas=wei(2 * FEE), max_priority_fee_per_gas=wei(2 * TIP))
 THRICE = Offer(max_fee_per_gas=wei(3 * FEE), max_priority_fee_per_gas=wei(3 * TIP))
 NO = Answer(Verdict.DENY, (Reason("test.no", "no"),), {})
@@ -58,8 +59,10 @@ HELD = Answer(Verdict.HOLD, (Reason("test.hold", "wait"),), {})
 
 @pytest.fixture(scope="module")
 def signers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Book, Gateway]]:
-    with signer_over(tmp_path_factory.mktemp("signer")) as both:
-        yield both
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OPENAI_API_KEY", UPSTREAM)
+        with signer_over(tmp_path_factory.mktemp("signer")) as both:
+            yield both
 
 
 @pytest.fixture
@@ -499,6 +502,34 @@ def test_nobody_of_the_same_user_looks_into_it_and_it_dumps_no_core(gateway: Gat
     pid = gateway.process.process.pid
     assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
     assert Path(f"/proc/{pid}/mem").stat().st_uid == 0, "what isn't dumpable belongs to root, so only root may look"
+
+
+def test_what_it_has_in_memory_is_not_written_to_the_swap(gateway: Gateway) -> None:
+    pid = gateway.process.process.pid
+    status = dict(each.split(":", 1) for each in Path(f"/proc/{pid}/status").read_text().splitlines())
+    locked, resident = (int(status[name].split()[0]) for name in ("VmLck", "VmRSS"))
+    _, most = resource.prlimit(pid, resource.RLIMIT_MEMLOCK)
+    assert locked >= (resident // 2 if most == resource.RLIM_INFINITY else 4), "all of it, or the page with the secret"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look")
+def test_nobody_can_connect_to_it_and_it_has_no_socket_but_the_firewalls(gateway: Gateway) -> None:
+    pid = gateway.process.process.pid
+    open_files = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    sockets = [each for each in open_files if each.startswith("socket:")]
+    assert len(sockets) == 1
+    named = [each.split() for each in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]]
+    (mine,) = [each for each in named if f"socket:[{each[6]}]" == sockets[0]]
+    assert len(mine) == 7, "it has no name in any file system or namespace, so nobody finds it"
+    assert not os.get_inheritable(gateway.process.connection.fileno()), "nor does a child of the firewall get it"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look")
+def test_it_is_told_no_other_secret_of_the_firewalls(gateway: Gateway) -> None:
+    assert os.environ["OPENAI_API_KEY"] == UPSTREAM
+    told = Path(f"/proc/{gateway.process.process.pid}/environ").read_bytes()
+    assert UPSTREAM.encode() not in told
+    assert b"PATH=" in told
 
 
 def test_what_is_no_question_ends_the_signer_and_signs_nothing(tmp_path: Path) -> None:
