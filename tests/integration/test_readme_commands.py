@@ -43,6 +43,7 @@ BASES = (
 """Where a file that a guide names may be, besides beside the guide."""
 MADE = {
     "approvers.toml",
+    "signer.toml",
     "relax.json",
     "governance.toml",
     "ledger.sqlite3",

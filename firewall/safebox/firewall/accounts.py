@@ -7,7 +7,7 @@ byte made here against what it makes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from coincurve import PrivateKey, PublicKey
@@ -24,6 +24,8 @@ _UNSIGNED: Final = len(_FIELDS) + 1
 _SIGNED: Final = _UNSIGNED + 3
 """With the access list and the three parts of the signature."""
 _WORD: Final = 32
+CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Of secp256k1 (SEC 2): a private key is below it and not 0, and so are r and s of a signature."""
 SIGNATURE_BYTES: Final = 65
 """r, s and v, as wallets give a signature."""
 _V: Final = 27
@@ -38,7 +40,7 @@ class SignedTransaction(NamedTuple):
 
 
 class LocalAccount:
-    """One private key.
+    """One private key in this process: a `ports.KeyHolder`.
 
     Args:
         key: 32 bytes.
@@ -46,6 +48,8 @@ class LocalAccount:
     Raises:
         ValueError: if it is no private key of secp256k1.
     """
+
+    repeats = True
 
     def __init__(self, key: bytes) -> None:
         self._key = PrivateKey(key)
@@ -65,24 +69,16 @@ class LocalAccount:
         Raises:
             ValueError: if it is no such transaction in its one encoding.
         """
-        unsigned = _parts(payload, _UNSIGNED)
-        r, s, parity = self._sign(keccak256(payload))
-        raw = bytes([TYPE]) + write_rlp((*unsigned, *map(_integer, (parity, r, s))))
-        return SignedTransaction(raw, keccak256(raw))
+        return signed_transaction(payload, self.sign_digest)
 
     def sign_digest(self, digest: bytes) -> bytes:
         """Sign 32 bytes: r, s and v (27 or 28), the form wallets give for messages and typed data."""
-        r, s, parity = self._sign(digest)
-        return r.to_bytes(_WORD) + s.to_bytes(_WORD) + bytes([_V + parity])
+        made = self._key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
+        return made[:-1] + bytes([_V + made[-1]])
 
     def forget(self) -> None:
         """Overwrite the key; nothing can be signed with this any more."""
         wipe(self._key.secret)
-
-    def _sign(self, digest: bytes) -> tuple[int, int, int]:
-        signature = self._key.sign_recoverable(digest, hasher=None)  # pyright: ignore[reportUnknownMemberType]
-        r, s, parity = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1], signature[-1:]))
-        return r, s, parity
 
 
 def unsigned_transaction(fields: dict[str, Any]) -> bytes:
@@ -92,6 +88,19 @@ def unsigned_transaction(fields: dict[str, Any]) -> bytes:
         ValueError: if a field is not of its type or out of its bounds.
     """
     return bytes([TYPE]) + write_rlp(_encodable(fields))
+
+
+def signed_transaction(payload: bytes, sign: Callable[[bytes], bytes]) -> SignedTransaction:
+    """An unsigned EIP-1559 transaction as it is written, with the signature that `sign` gives for its hash.
+
+    Raises:
+        ValueError: if it is no such transaction in its one encoding; nothing is signed then.
+    """
+    unsigned = _parts(payload, _UNSIGNED)
+    signature = sign(keccak256(payload))
+    r, s = (int.from_bytes(part) for part in (signature[:_WORD], signature[_WORD:-1]))
+    raw = bytes([TYPE]) + write_rlp((*unsigned, *map(_integer, (signature[-1] - _V, r, s))))
+    return SignedTransaction(raw, keccak256(raw))
 
 
 def decode_transaction(raw: bytes) -> dict[str, Any]:
@@ -182,5 +191,10 @@ def _is_number(index: int) -> bool:
     return index >= len(_FIELDS) or _FIELDS[index] not in ("to", "data")
 
 
+def address_of_point(point: bytes) -> str:
+    """The checksummed address of a public key: 65 bytes, uncompressed (SEC 1)."""
+    return checksummed(keccak256(point[1:])[-ADDRESS_BYTES:])
+
+
 def _address(key: PublicKey) -> str:
-    return checksummed(keccak256(key.format(compressed=False)[1:])[-ADDRESS_BYTES:])
+    return address_of_point(key.format(compressed=False))

@@ -19,6 +19,7 @@ from safebox.firewall.accounts import LocalAccount
 from safebox.firewall.errors import ConfigError, LedgerUnavailable
 from safebox.firewall.keyfile import FOLDER, OWNER_NAME, keep_key, owner_key, passphrase_path, unlock
 from safebox.firewall.keystore import Keystore
+from safebox.firewall.signer.holders import FILE_NAME, read_service
 from safebox.firewall.store.database import lock_ledger
 from safebox.firewall.store.moves import read_leases
 
@@ -120,12 +121,27 @@ def _alone(state: Path) -> Generator[None]:
         remedy = "stop the firewall of this state folder first, or name another by SAFEBOX_HOME"
         raise ConfigError(f"{state} is in use: {error}", remedy=remedy, code="wallet.in_use") from error
     try:
+        _refuse_service(state)
         _check_place(state / FOLDER)
         if os.path.lexists(owner_path(state)):
             raise _exists(owner_path(state))
         yield
     finally:
         os.close(handle)
+
+
+def _refuse_service(state: Path) -> None:
+    """See that the owner's key is to be in a file.
+
+    Raises:
+        ConfigError: if a service holds it: whoever makes or takes in a key here would take that for the owner's.
+    """
+    if read_service(state) is not None:
+        raise ConfigError(
+            f"the owner's key is in the service that {state / FILE_NAME} names",
+            remedy="safebox wallet show tells its address; the key of runs' wallets is made by the first firewall",
+            code="wallet.in_service",
+        )
 
 
 def _check_place(folder: Path) -> None:

@@ -91,6 +91,7 @@ __all__ = [
     "Desk",
     "Engine",
     "EngineHealth",
+    "KeyHolder",
     "Outcome",
     "Quote",
     "RunView",
@@ -199,6 +200,35 @@ class SignerPort(Protocol):
 
     async def close(self) -> None:
         """Let go."""
+        ...
+
+
+class KeyHolder(Protocol):
+    """Has one key and signs with it: this process, a key service, a hardware module. It decides nothing.
+
+    Only the signer asks it, and only when it found the allow; a signature that isn't its address's is none.
+    """
+
+    @property
+    def address(self) -> str:
+        """Whose key it is, checksummed."""
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same digest always gets the same signature (RFC 6979); if not, the signer keeps the first."""
+        ...
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign 32 bytes: r, s (in the lower half, EIP-2) and v (27 or 28).
+
+        Raises:
+            EffectError: if it is not signed.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Overwrite what is in memory of the key."""
         ...
 
 

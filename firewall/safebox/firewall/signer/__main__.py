@@ -16,16 +16,16 @@ def main(descriptor: str, state: str, ledger: str, parent: str) -> None:
     gc.disable()  # until the keys are open: what is loaded stays
     connection = socket.socket(fileno=int(descriptor))
     harden(int(parent))
-    from safebox.firewall.keyfile import FOLDER, owner_key
-    from safebox.firewall.keystore import Keystore
+    from safebox.firewall.keyfile import FOLDER
     from safebox.firewall.signer import wire
+    from safebox.firewall.signer.holders import open_keystore
     from safebox.firewall.signer.server import Signer, serve
     from safebox.firewall.signer.watermark import Watermark
     from safebox.firewall.store.notary import VERIFIER_NAME
 
     home = Path(state)
     try:
-        keystore = Keystore(owner_key(home))
+        keystore = open_keystore(home)
         signer = Signer(keystore, Path(ledger), home / FOLDER / VERIFIER_NAME, Watermark.open(home / "signer"))
     except ConfigError as error:
         wire.receive(connection)

@@ -18,7 +18,7 @@ from safebox.firewall.errors import ConfigError, EffectError
 from safebox.firewall.keystore import OWNER
 from safebox.firewall.signer import wire
 from safebox.firewall.signer.process import Process, begin
-from safebox.firewall.signer.refusal import SignerRefused
+from safebox.firewall.signer.refusal import NO_SIGNATURE, SignerRefused
 
 _LOG = logging.getLogger(__name__)
 
@@ -182,6 +182,8 @@ def _no(answer: wire.Answer) -> EffectError | ConfigError:
     match answer:
         case wire.No(why="config"):
             return ConfigError(answer.cause, remedy=answer.remedy)
+        case wire.No() if answer.why == NO_SIGNATURE:
+            return EffectError(f"{answer.cause}; nothing was signed")
         case wire.No(later=True):
             return EffectError(f"the signer can't tell yet: {answer.cause}; nothing was signed")
         case wire.No():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from safebox.firewall.errors import EffectError
 
 SIGNER_REFUSED = "firewall.signer_refused"
+NO_SIGNATURE = "no_signature"
+"""Said when it is allowed, and who holds the key doesn't sign."""
 
 
 class Refused(Exception):

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from safebox.firewall.accounts import signed_transaction
 from safebox.firewall.core.addresses import keccak256
 from safebox.firewall.core.checkpoint import Verifier
 from safebox.firewall.core.record import Decided
-from safebox.firewall.errors import ConfigError
+from safebox.firewall.errors import ConfigError, EffectError
 from safebox.firewall.keystore import OWNER, Keystore
 from safebox.firewall.signer import allow, wire
 from safebox.firewall.signer.record import Record
-from safebox.firewall.signer.refusal import Refused
+from safebox.firewall.signer.refusal import NO_SIGNATURE, Refused
 from safebox.firewall.signer.watermark import Line, Watermark
 
 IDLE_SECONDS: Final = 5.0
@@ -61,6 +64,8 @@ class Signer:
             return self._sign(question)
         except Refused as error:
             return wire.No(error.why, error.cause, later=error.later)
+        except EffectError as error:  # of who holds the owner's key
+            return wire.No(NO_SIGNATURE, error.cause)
 
     def read_on(self) -> bool:
         """Read the ledger a little further; whether there may be more."""
@@ -86,7 +91,7 @@ class Signer:
 
     def _transaction(self, asked: wire.Sign, decided: Decided, *, unknown: bool) -> wire.Answer:
         if self._watermark.signed(decided.decision, keccak256(asked.content).hex()):
-            return self._signed_transaction(asked)
+            return wire.Signed(self._signed_again(asked))
         if asked.again and decided.at_ns > self._watermark.since:
             return wire.Never()
         run = self._record.runs.get(decided.run)
@@ -108,8 +113,7 @@ class Signer:
         if found.replacing not in ("dearer", "cancel"):
             self._check_new(decided, unknown=unknown)
         self._watermark.check(place, line, found.replacing)
-        self._watermark.keep(line)
-        return self._signed_transaction(asked)
+        return wire.Signed(self._signed_first(asked, line))
 
     def _text(self, asked: wire.Sign, decided: Decided, *, unknown: bool) -> wire.Answer:
         run = self._record.runs.get(decided.run)
@@ -128,23 +132,41 @@ class Signer:
             self._watermark.keep(Line(digest=digest, decision=decided.decision))
         elif before != digest:
             raise Refused("not_the_action", "another text was signed for this decision")
-        return wire.Signed(self._with_key(asked.signer, lambda: self._keystore.sign_digest(asked.signer, found.digest)))
+        return wire.Signed(self._signature(asked.signer, found.digest))
 
     def _check_new(self, decided: Decided, *, unknown: bool) -> None:
         if unknown:
             raise Refused("settled", "the outcome of this decision was recorded as unknown, so it is not begun anew")
         allow.check_fresh(decided, self._record.runs[decided.run], self._now_ns())
 
-    def _signed_transaction(self, asked: wire.Sign) -> wire.Signed:
-        sign = self._keystore.sign_payload
-        return wire.Signed(self._with_key(asked.signer, lambda: sign(asked.signer, asked.content).raw_transaction))
+    def _signed_first(self, asked: wire.Sign, line: Line) -> bytes:
+        """A transaction that was never signed; nobody has it before it is written down."""
+        signature = self._signature(asked.signer, keccak256(asked.content))
+        if not self._keystore.repeats(asked.signer):
+            line = msgspec.structs.replace(line, signature=signature.hex())
+        self._watermark.keep(line)
+        return signed_transaction(asked.content, lambda _: signature).raw_transaction
 
-    def _with_key(self, signer: str, use: Callable[[], bytes]) -> bytes:
+    def _signed_again(self, asked: wire.Sign) -> bytes:
+        """A transaction that was signed before, byte for byte.
+
+        Raises:
+            Refused: if the key that signed it is not the one there is now.
+        """
+        digest = keccak256(asked.content)
+        kept = self._watermark.signature(asked.decision, digest.hex())
+        same = self._watermark.address(asked.decision) == self._address_of(asked.signer)
+        if not same or not (kept or self._keystore.repeats(asked.signer)):
+            raise Refused("another_key", "it was signed when somebody else held the key")
+        signature = bytes.fromhex(kept) or self._signature(asked.signer, digest)
+        return signed_transaction(asked.content, lambda _: signature).raw_transaction
+
+    def _signature(self, signer: str, digest: bytes) -> bytes:
         """Have a run's key only while it is used."""
         if signer != OWNER:
             self._keystore.create_for_run(signer)
         try:
-            return use()
+            return self._keystore.sign_digest(signer, digest)
         finally:
             self._keystore.forget_run(signer)
 
@@ -195,6 +217,6 @@ def serve(connection: socket.socket, signer: Signer) -> None:
             if asked is None:
                 return
             question = wire.read_question(asked)
-        except (ValueError, OSError):  # msgspec's errors are ValueErrors
+        except (ValueError, RecursionError, OSError):  # msgspec's errors are ValueErrors
             return
         connection.sendall(wire.frame(signer.answer(question)))

@@ -10,7 +10,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ LOCK_SECONDS: Final = 5.0
 
 Place = tuple[int, str]
 """A wallet: chain and checksummed address."""
+_NOWHERE: Final[tuple[Place, int]] = ((0, ""), -1)
 Replacing = Literal["", "dearer", "cancel", "home"]
 """What a payload for a nonce that was signed before may be: the same at a higher fee, nothing to itself, or a sweep."""
 
@@ -30,7 +31,8 @@ Replacing = Literal["", "dearer", "cancel", "home"]
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One signature: of a transaction with all of it, of a text with its decision and digest.
 
-    Or, without either, `notary`, the key that vouches for the ledger, and `since`, when this file was begun.
+    `signature` is there if the same key would give another one the next time.
+    Or, without any of these, `notary`, the key that vouches for the ledger, and `since`, when this file was begun.
     """
 
     digest: str = ""
@@ -39,6 +41,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     address: str = ""
     nonce: int = -1
     fee: int = 0
+    signature: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{128}1[bc])?$")] = ""
     notary: str = ""
     since: int = 0
 
@@ -67,6 +70,7 @@ class Watermark:
         self._slots: dict[Place, dict[int, Slot]] = {}
         self._at: dict[str, tuple[Place, int]] = {}
         self._digests: dict[str, list[str]] = {}
+        self._signatures: dict[str, dict[str, str]] = {}
         self._texts: dict[str, str] = {}
         self.notary, self.since = "", 0
         for line in _lines(path):
@@ -93,6 +97,15 @@ class Watermark:
     def signed(self, decision: str, digest: str) -> bool:
         """Whether exactly this payload was signed for this decision."""
         return digest in self._digests.get(decision, ())
+
+    def signature(self, decision: str, digest: str) -> str:
+        """The signature of a transaction, in hexadecimal; empty if its key gives the same one again."""
+        return self._signatures.get(decision, {}).get(digest, "")
+
+    def address(self, decision: str) -> str:
+        """By whose key a transaction of this decision was signed; empty if none was."""
+        (_, address), _ = self._at.get(decision, _NOWHERE)
+        return address
 
     def check(self, place: Place, line: Line, replacing: Replacing) -> None:
         """See that this payload may have the nonce.
@@ -138,7 +151,7 @@ class Watermark:
 
     def settled(self, decision: str, status: str) -> None:
         """The ledger says how an action ended; a nonce is free again if it failed or is unknown."""
-        place, nonce = self._at.get(decision, ((0, ""), -1))
+        place, nonce = self._at.get(decision, _NOWHERE)
         slots = self._slots.get(place, {})
         slot = slots.get(nonce)
         if slot is not None and slot.decision == decision:
@@ -146,7 +159,7 @@ class Watermark:
             if slot.over and nonce < max(slots):
                 del slots[nonce]
         if status != "unknown":
-            for known in (self._at, self._digests, self._texts):
+            for known in (self._at, self._digests, self._signatures, self._texts):
                 known.pop(decision, None)
 
     def _learn(self, line: Line) -> None:
@@ -165,6 +178,8 @@ class Watermark:
             else:
                 slot.fee = max(slot.fee, line.fee)
             self._digests.setdefault(line.decision, []).append(line.digest)
+            if line.signature:
+                self._signatures.setdefault(line.decision, {})[line.digest] = line.signature
             self._at[line.decision] = place, line.nonce
 
 

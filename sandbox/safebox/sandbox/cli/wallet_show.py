@@ -67,8 +67,8 @@ def _recorded(*, every: bool) -> dict[str, Any]:
 
 def _owner() -> tuple[str | None, str | None]:
     """The owner's address, or why it isn't known. Never makes a key."""
-    from safebox.firewall.keyfile import owner_address
     from safebox.firewall.settings import state_folder
+    from safebox.firewall.signer.holders import owner_address
 
     try:
         return owner_address(state_folder()), None
