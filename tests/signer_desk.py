@@ -67,6 +67,8 @@ class Desk:
             Case("message", said, "message", message.content()),
         ]
         self.named = {each.name: each for each in self.cases}
+        for case in self.cases:  # first: what the plan names in its place takes the nonce from then on
+            assert self.check(case, case.content), "what was decided is signed"
 
     def close(self) -> None:
         """Let go."""
