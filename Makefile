@@ -23,7 +23,7 @@ test: ## Everything, on the real parts (as root it installs the missing ones fir
 	@$(PYTHON) -m tests.suite
 
 bench: $(VENV)/.installed-dev ## Measure, print a table, write build/bench.json
-	@$(VENV)/bin/python -m tests.provision opa
+	@$(VENV)/bin/python -m tests.provision opa anvil
 	@$(VENV)/bin/python -m tests.bench
 
 crash: $(VENV)/.installed-dev ## Kill the firewall 500 times under load and hold the world against its ledger

@@ -23,6 +23,7 @@ from tests.bench.reads import Part, computed
 from tests.bench.report import Report
 from tests.integration.chain_nodes import CHAIN_ID, TREASURY, anvil_process
 from tests.live import Chain, home_at, until
+from tests.real_parts import find
 
 SECONDS: Final = 2.0
 """Of one stretch; ROUNDS of them through either, in turn, so that a machine that drifts drifts under both."""
@@ -97,6 +98,10 @@ def children(pid: int) -> list[int]:
 
 def measure(report: Report) -> None:
     """Measure `sign_p50` and `sign_cpu`."""
+    for part in map(find, ("anvil", "bwrap")):
+        if not part.usable:
+            report.leave_out("sign_p50, sign_cpu", f"{part.name} is {part.wrong}")
+            return
     rows: list[tuple[tuple[Load, float], tuple[Load, float]]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sb-")))

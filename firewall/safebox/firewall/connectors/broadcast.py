@@ -25,7 +25,7 @@ from safebox.firewall.core.money import Amount
 from safebox.firewall.ports import Charge, Outcome
 
 POLL_SECONDS: Final = 0.1
-SOON_SECONDS: Final = 0.01
+SOON_SECONDS: Final = 0.003
 """Between the first two looks for a receipt, then twice as long each time: some chains mine at once."""
 
 Sign = Callable[[Payment], Awaitable[SignedTransaction]]
