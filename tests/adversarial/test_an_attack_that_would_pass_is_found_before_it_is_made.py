@@ -86,6 +86,9 @@ address = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 decimals = 6
 budget = "100 USDC"
 per_approval = "50 USDC"
+per_transfer = "20 USDC"
+[tokens.USDC.payees]
+acme = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
 [tokens.USDC.spenders]
 router = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
 [signing]

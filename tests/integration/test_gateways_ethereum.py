@@ -189,7 +189,7 @@ def signed(key: bytes) -> str:
         ("0x02f86b", "transaction.malformed", -32003),
         ("0x", "request.invalid", -32602), ("0x0", "request.invalid", -32602), ("02", "request.invalid", -32602),
         (None, "request.invalid", -32602), (7, "request.invalid", -32602), (["0x02"], "request.invalid", -32602),
-        ("0x" + "02" * 40_000, "request.invalid", -32602),
+        ("0x" + "02" * 40_000, "transaction.malformed", -32003),
     ],
     ids=str,
 )  # fmt: skip

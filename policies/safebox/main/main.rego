@@ -86,7 +86,7 @@ deny contains {"code": "main.hold_groups", "message": "Different groups would ha
 # METADATA
 # title: Always enforced
 # description: Codes that begin so block in every mode. They are the ground the other rules stand on, or a brake.
-always_enforced := {"main.", "shape.", "freeze.", "transfer.frozen", "approval.frozen"}
+always_enforced := {"main.", "shape.", "freeze.", "transfer.frozen", "approval.frozen", "call.frozen"}
 
 # What is only monitored is told beside the verdict, whatever that is, and blocks nothing.
 default _told := {}
@@ -129,7 +129,9 @@ _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 	}
 }
 
-_passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze.", "transfer.frozen", "approval.frozen"})
+_passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze."})
+
+_passes(code) if code in {"transfer.frozen", "approval.frozen", "call.frozen"}
 
 # Nothing holds it, or what holds it has passed in a way that is enough for everything that holds it now.
 _nothing_waits if count(_holds) == 0
@@ -213,6 +215,8 @@ _one_group if count(_groups) < 2
 _terms_of(code) := terms if {
 	terms := data.safebox.transfer.hold_terms[code]
 } else := terms if {
+	terms := data.safebox.call.hold_terms[code]
+} else := terms if {
 	terms := holds.codes[code]
 } else := terms if {
 	terms := holds["default"]
@@ -254,6 +258,7 @@ _domains := {
 	"launch": "launch",
 	"token_approval": "approval",
 	"signature": "approval",
+	"contract_call": "call",
 	"web": "web",
 	"mcp": "mcp",
 	"spawn": "lineage",
@@ -290,6 +295,11 @@ _allows contains name if {
 _allows contains name if {
 	_domain == "approval"
 	some name in data.safebox.approval.allow
+}
+
+_allows contains name if {
+	_domain == "call"
+	some name in data.safebox.call.allow
 }
 
 _allows contains name if {
@@ -342,6 +352,11 @@ _objections contains reason if {
 }
 
 _objections contains reason if {
+	_domain == "call"
+	some reason in data.safebox.call.deny
+}
+
+_objections contains reason if {
 	_domain == "web"
 	some reason in data.safebox.web.deny
 }
@@ -379,6 +394,11 @@ _objections contains reason if some reason in data.safebox.freeze.deny
 _requests contains reason if {
 	_domain == "transfer"
 	some reason in data.safebox.transfer.hold
+}
+
+_requests contains reason if {
+	_domain == "call"
+	some reason in data.safebox.call.hold
 }
 
 _requests contains reason if some reason in data.safebox.provenance.hold

@@ -139,6 +139,51 @@ _arguments("wallet.approve", args) if {
 	_null_or_number(args.nonce)
 }
 
+_arguments("wallet.call", args) if {
+	is_object(args)
+	count(args) == 8
+	is_string(args.to)
+	_amount(args.value)
+	is_string(args.data)
+	_null_or_number(args.gas)
+	_null_or_amount(args.max_fee_per_gas)
+	_null_or_amount(args.max_priority_fee_per_gas)
+	_null_or_number(args.nonce)
+	is_array(args.leaves)
+	every each1 in args.leaves {
+		is_object(each1)
+		count(each1) == 13
+		is_string(each1.kind)
+		is_string(each1.method)
+		_null_or_string(each1.contract)
+		_null_or_string(each1.other)
+		_null_or_string(each1.standard)
+		_null_or_amount(each1.amount)
+		_null_or_string(each1.token_id)
+		_null_or_boolean(each1.approved)
+		_amount(each1.value)
+		_null_or_string(each1.owner)
+		is_array(each1.carriers)
+		every each2 in each1.carriers {
+			is_object(each2)
+			count(each2) == 2
+			is_string(each2.address)
+			is_string(each2.method)
+		}
+		is_array(each1.arguments)
+		every each2 in each1.arguments {
+			is_object(each2)
+			count(each2) == 2
+			is_string(each2.type)
+			is_string(each2.value)
+		}
+		is_array(each1.addresses)
+		every each2 in each1.addresses {
+			is_string(each2)
+		}
+	}
+}
+
 _arguments("wallet.sign_typed_data", args) if {
 	is_object(args)
 	count(args) == 3

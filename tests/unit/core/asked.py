@@ -74,6 +74,19 @@ ASKED: dict[str, tuple[dict[str, Any], ...]] = {
             "nonce": 7,
         },
     ),
+    "wallet.call": (
+        {"to": TOKEN.lower(), "data": "0xa9059cbb" + "00" * 12 + PAYEE[2:].lower() + "00" * 31 + "05"},
+        {
+            "to": PAYEE,
+            "data": "0x40c10f19" + "00" * 12 + PAYEE[2:].lower() + "00" * 31 + "05",
+            "value": "1 wei",
+            "gas": 50_000,
+            "max_fee_per_gas": "20 gwei",
+            "max_priority_fee_per_gas": "1 wei",
+            "nonce": 7,
+            "contracts": [{"address": PAYEE, "standard": "erc721", "functions": ["mint(address,uint256)"]}],
+        },
+    ),
     "wallet.sign_typed_data": (
         {"types": {"Nothing": []}, "primaryType": "Nothing", "domain": {}, "message": {}},
         PERMIT,

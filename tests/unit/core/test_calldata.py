@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from safebox.firewall.core.abi import function
 from safebox.firewall.core.addresses import checksummed
 from safebox.firewall.core.calldata import CALL_BYTES_MAX, DEPTH_MAX, LEAVES_MAX, read_call, registered
-from safebox.firewall.core.leaves import Argument, Leaf, Reading
+from safebox.firewall.core.leaves import Argument, Carrier, Leaf, Reading
 from safebox.firewall.core.money import Amount, token_asset
 from safebox.firewall.errors import CallerError
 from tests.calls import BATCHER, OWN, PAYEE, PERMIT2, SHOP, THING, TOKEN, call, packed, safe, transfer
@@ -98,11 +100,14 @@ TOKEN_CALLS: list[tuple[str, str, tuple[Any, ...], Leaf]] = [
     ),
     (
         PERMIT2, "approve(address,address,uint160,uint48)", (TOKEN, PAYEE, 5, 99),
-        let("permit2_approve", via=(PERMIT2,)),
+        let("permit2_approve", carriers=(Carrier(PERMIT2, "approve(address,address,uint160,uint48)"),)),
     ),
     (
         PERMIT2, "transferFrom(address,address,uint160,address)", (OWN, PAYEE, 5, TOKEN),
-        moved("permit2_transfer_from", owner=OWN, via=(PERMIT2,)),
+        moved(
+            "permit2_transfer_from", owner=OWN,
+            carriers=(Carrier(PERMIT2, "transferFrom(address,address,uint160,address)"),),
+        ),
     ),
 ]  # fmt: skip
 
@@ -129,9 +134,9 @@ def test_a_batch_of_things_is_a_leaf_for_each() -> None:
 def test_permit2_moves_many_at_once() -> None:
     rows = [(OWN, PAYEE, 5, TOKEN), (OWN, PAYEE, 6, THING)]
     leaves = read(call("transferFrom((address,address,uint160,address)[])", rows), PERMIT2)
-    assert [(each.contract, each.units, each.via) for each in leaves] == [
-        (TOKEN, 5, (PERMIT2,)),
-        (THING, 6, (PERMIT2,)),
+    assert [(each.contract, each.units, list(each.via)) for each in leaves] == [
+        (TOKEN, 5, [PERMIT2]),
+        (THING, 6, [PERMIT2]),
     ]
 
 
@@ -154,53 +159,66 @@ def test_a_listed_function_is_read_with_its_arguments() -> None:
 PAY = (PAYEE, 7, b"")
 MOVE = (TOKEN, 0, transfer())
 BATCHES = {
-    "multicall": (call("multicall(bytes[])", [transfer()]), TOKEN, 0, ()),
-    "multicall with a deadline": (call("multicall(uint256,bytes[])", 99, [transfer()]), TOKEN, 0, ()),
-    "aggregate": (call("aggregate((address,bytes)[])", [(TOKEN, transfer())]), BATCHER, 0, (BATCHER,)),
-    "tryAggregate": (call("tryAggregate(bool,(address,bytes)[])", True, [(TOKEN, transfer())]), BATCHER, 0, (BATCHER,)),
-    "aggregate3": (call(AGGREGATE3, [(TOKEN, False, transfer())]), BATCHER, 0, (BATCHER,)),
+    "multicall": (call("multicall(bytes[])", [transfer()]), TOKEN, 0),
+    "multicall with a deadline": (call("multicall(uint256,bytes[])", 99, [transfer()]), TOKEN, 0),
+    "aggregate": (call("aggregate((address,bytes)[])", [(TOKEN, transfer())]), BATCHER, 0),
+    "tryAggregate": (call("tryAggregate(bool,(address,bytes)[])", True, [(TOKEN, transfer())]), BATCHER, 0),
+    "aggregate3": (call(AGGREGATE3, [(TOKEN, False, transfer())]), BATCHER, 0),
     "aggregate3Value": (
-        call(VALUED, [(TOKEN, False, 0, transfer()), (PAYEE, True, 7, b"")]), BATCHER, 7, (BATCHER,),
+        call(VALUED, [(TOKEN, False, 0, transfer()), (PAYEE, True, 7, b"")]), BATCHER, 7,
     ),
-    "multiSend": (call("multiSend(bytes)", packed(MOVE, PAY)), BATCHER, 7, (BATCHER,)),
-    "execute": (call("execute(address,uint256,bytes)", *MOVE), BATCHER, 0, (BATCHER,)),
-    "execute with an operation": (call("execute(address,uint256,bytes,uint8)", *MOVE, 0), BATCHER, 0, (BATCHER,)),
-    "executeBatch": (call("executeBatch((address,uint256,bytes)[])", [MOVE, PAY]), BATCHER, 0, (BATCHER,)),
+    "multiSend": (call("multiSend(bytes)", packed(MOVE, PAY)), BATCHER, 7),
+    "execute": (call("execute(address,uint256,bytes)", *MOVE), BATCHER, 0),
+    "execute with an operation": (call("execute(address,uint256,bytes,uint8)", *MOVE, 0), BATCHER, 0),
+    "executeBatch": (call("executeBatch((address,uint256,bytes)[])", [MOVE, PAY]), BATCHER, 0),
     "executeBatch of two lists": (
-        call("executeBatch(address[],bytes[])", [TOKEN], [transfer()]), BATCHER, 0, (BATCHER,),
+        call("executeBatch(address[],bytes[])", [TOKEN], [transfer()]), BATCHER, 0,
     ),
     "executeBatch of three lists": (
         call("executeBatch(address[],uint256[],bytes[])", [TOKEN, PAYEE], [0, 7], [transfer(), b""]),
-        BATCHER, 7, (BATCHER,),
+        BATCHER, 7,
     ),
     "ERC-7579, one": (
         call("execute(bytes32,bytes)", bytes(32), bytes.fromhex(TOKEN[2:]) + bytes(32) + transfer()),
-        BATCHER, 0, (BATCHER,),
+        BATCHER, 0,
     ),
     "ERC-7579, several": (
         call(
             "execute(bytes32,bytes)", b"\x01\x01" + bytes(30),
             call("f((address,uint256,bytes)[])", [MOVE, PAY])[4:],
         ),
-        BATCHER, 0, (BATCHER,),
+        BATCHER, 0,
     ),
-    "a Safe": (safe(*MOVE), BATCHER, 0, (BATCHER,)),
+    "a Safe": (safe(*MOVE), BATCHER, 0),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_every_batch_is_taken_apart(name: str) -> None:
-    data, to, value, via = BATCHES[name]
+    data, to, value = BATCHES[name]
     first, *rest = read(data, to, value)
-    assert (first.kind, first.contract, first.other, first.units, first.via) == ("token_transfer", TOKEN, PAYEE, 5, via)
-    assert [(each.kind, each.other, each.value, each.via) for each in rest] in ([], [("pay", PAYEE, wei(7), via)])
+    (carrier,) = first.carriers
+    assert (carrier.address, function(carrier.method).selector) == (to, data[:4])
+    assert (first.kind, first.contract, first.other, first.units) == ("token_transfer", TOKEN, PAYEE, 5)
+    assert [(each.kind, each.other, each.value, each.carriers) for each in rest] in (
+        [],
+        [("pay", PAYEE, wei(7), (carrier,))],
+    )
 
 
 def test_batches_in_batches_say_who_carries_them_out() -> None:
     inner = call("multiSend(bytes)", packed((THING, 0, call("multicall(bytes[])", [transfer()]))))
     (leaf,) = read(safe(BATCHER, 0, inner), OWN)
-    assert leaf.via == (OWN, BATCHER)
+    assert [(each.address, each.method.partition("(")[0]) for each in leaf.carriers] == [
+        (OWN, "execTransaction"),
+        (BATCHER, "multiSend"),
+        (THING, "multicall"),
+    ]
     assert leaf.contract == THING
+
+
+def inmost(leaf: Leaf) -> Leaf:
+    return msgspec.structs.replace(leaf, carriers=())
 
 
 def nested(depth: int) -> bytes:
@@ -211,7 +229,8 @@ def nested(depth: int) -> bytes:
 
 
 def test_depth_number_and_bytes_are_bounded() -> None:
-    assert read(nested(DEPTH_MAX)) == (TRANSFERRED,)
+    (leaf,) = read(nested(DEPTH_MAX))
+    assert (inmost(leaf), len(leaf.carriers)) == (TRANSFERRED, DEPTH_MAX)
     assert refused(nested(DEPTH_MAX + 1)) == "call.too_deep"
     assert len(read(call("multicall(bytes[])", [transfer()] * LEAVES_MAX))) == LEAVES_MAX
     assert refused(call("multicall(bytes[])", [transfer()] * (LEAVES_MAX + 1))) == "call.too_many"

@@ -11,6 +11,7 @@ from safebox.firewall.core.action import canonical
 from safebox.firewall.core.lineage import lineage_facts, wider
 from safebox.firewall.core.mandate import (
     ApprovalsGrant,
+    ContractGrant,
     LineageGrant,
     MailGrant,
     Mandate,
@@ -37,10 +38,14 @@ TOKENS = TokenGrant(
     budget=Amount(100, ASSET),
     per_approval=Amount(50, ASSET),
     spenders=(Named(name="router", address=PAYEE),),
+    payees=(Named(name="acme", address=PAYEE),),
+    per_transfer=Amount(40, ASSET),
 )
+CONTRACT = ContractGrant(name="shop", address=PAYEE, functions=("buy()", "sell()"), value=Amount(5, "ETH"))
 PARENT = msgspec.structs.replace(
     granted(cap=5, ceiling=10**19),
     tokens=(TOKENS,),
+    contracts=(CONTRACT,),
     signing=SigningGrant(domains=("a.example",), messages=("hi {number}",)),
     mail=MailGrant(recipients=("a@b.example", "c@d.example"), per_hour=9, inbox=True),
     web=WebGrant(hosts=(HOST,), per_hour=9),
@@ -60,6 +65,10 @@ def child(section: str, **changes: Any) -> Mandate:
 
 def token(**changes: Any) -> Mandate:
     return msgspec.structs.replace(CHILD, tokens=(msgspec.structs.replace(TOKENS, **changes),))
+
+
+def contract(**changes: Any) -> Mandate:
+    return msgspec.structs.replace(CHILD, contracts=(msgspec.structs.replace(CONTRACT, **changes),))
 
 
 def test_a_part_of_it_is_no_wider() -> None:
@@ -86,6 +95,11 @@ WIDER = [
     (token(budget=Amount(101, ASSET)), "tokens.USDC.budget"),
     (token(per_approval=Amount(51, ASSET)), "tokens.USDC.per_approval"),
     (token(spenders=(Named(name="router", address=OTHER),)), "tokens.USDC.spenders"),
+    (token(payees=(Named(name="acme", address=OTHER),)), "tokens.USDC.payees"),
+    (token(per_transfer=Amount(41, ASSET)), "tokens.USDC.per_transfer"),
+    (contract(address=OTHER), "contracts.shop"),
+    (contract(functions=("buy()", "drain()")), "contracts.shop.functions"),
+    (contract(value=Amount(6, "ETH")), "contracts.shop.value"),
     (child("signing", domains=("b.example",)), "signing.domains"),
     (child("signing", messages=("{word}",)), "signing.messages"),
     (child("mail", recipients=("x@y.example",)), "mail.recipients"),
@@ -148,7 +162,7 @@ def test_thresholds_of_the_parent_hold_for_the_child() -> None:
 
 
 def test_every_section_of_a_mandate_is_compared() -> None:
-    compared = {"agent", "purpose", "task_digest"} | {"expires", "tokens", "approvals"}
+    compared = {"agent", "purpose", "task_digest"} | {"expires", "tokens", "contracts", "approvals"}
     compared |= {"wallet", "signing", "mail", "compute", "inference", "web", "mcp", "lineage"}
     assert set(Mandate.__struct_fields__) == compared, "a new section must be compared, too"
 

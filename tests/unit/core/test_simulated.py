@@ -8,7 +8,7 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebox.firewall.core.leaves import Leaf
+from safebox.firewall.core.leaves import Carrier, Leaf
 from safebox.firewall.core.money import Amount, token_asset
 from safebox.firewall.core.simulated import LOGS_MAX, PLAIN, TOLD_MAX, Log, Move, Simulated, moves, said, unexplained
 
@@ -133,14 +133,20 @@ def _leaf(kind: Any, method: str, units: int | None = None, **more: Any) -> Leaf
     [
         (_leaf("token_transfer", "transfer", 5), [move("token", 5)]),
         (_leaf("token_transfer", "transfer_from", 5, owner=OTHER), []),
-        (_leaf("token_transfer", "transfer_from", 5, owner=WALLET, via=(OTHER,)), [move("token", 5)]),
-        (_leaf("token_transfer", "transfer", 5, via=(OTHER,)), []),
+        (
+            _leaf("token_transfer", "transfer_from", 5, owner=WALLET, carriers=(Carrier(OTHER, "multiSend(bytes)"),)),
+            [move("token", 5)],
+        ),
+        (_leaf("token_transfer", "transfer", 5, carriers=(Carrier(OTHER, "multiSend(bytes)"),)), []),
         (
             _leaf("token_transfer", "safe_transfer_from", 1, standard="erc721", token_id="9"),
             [move("collectible", 1, 9)],
         ),
         (_leaf("token_approval", "approve", 5), [move("allowance", 5)]),
-        (_leaf("token_approval", "permit", 5, owner=WALLET, via=(OTHER,)), [move("allowance", 5)]),
+        (
+            _leaf("token_approval", "permit", 5, owner=WALLET, carriers=(Carrier(OTHER, "multiSend(bytes)"),)),
+            [move("allowance", 5)],
+        ),
         (_leaf("token_approval", "increase_allowance", 5), [move("allowance", 2**256 - 1)]),
         (_leaf("token_approval", "approve", standard="erc721", token_id="9"), [move("allowance", 1, 9)]),
         (_leaf("token_approval", "set_approval_for_all", approved=True), [move("operator", 1)]),
@@ -153,5 +159,6 @@ def test_a_leaf_explains_what_leaves_this_wallet_by_it(leaf: Leaf, found: list[M
 
 
 def test_the_money_that_goes_along_goes_to_whoever_is_called_first() -> None:
-    pay = Leaf(kind="pay", method="pay", other=OTHER, value=Amount(3, "ETH"), via=(TOKEN,))
+    through = (Carrier(TOKEN, "multiSend(bytes)"),)
+    pay = Leaf(kind="pay", method="pay", other=OTHER, value=Amount(3, "ETH"), carriers=through)
     assert said([pay], WALLET) == [Move(kind="native", contract=None, other=TOKEN, units=3)]

@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 from safebox.firewall.core.money import UNITS_MAX
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import CallerError
-from safebox.firewall.gateways.transaction import quantity, transfer_arguments
+from safebox.firewall.gateways.transaction import quantity, transaction_action
+from safebox.firewall.ports import RunView
+from tests.calls import call, transfer
 from tests.twin_desk import ADDRESS, CHAIN_ID, PAYEE, view
 
 PLAIN: dict[str, Any] = {"from": ADDRESS, "to": PAYEE, "value": "0xde0b6b3a7640000"}
 VIEW = view()
+
+
+def transfer_arguments(transaction: object, of: RunView) -> dict[str, Any]:
+    tool, arguments = transaction_action(transaction, of)
+    assert tool == "wallet.transfer"
+    return arguments
 
 
 def test_a_plain_payment_is_a_transfer_of_as_many_wei() -> None:
@@ -46,7 +54,7 @@ def test_no_value_is_no_money() -> None:
 REFUSED: list[dict[str, Any]] = [
     {"from": PAYEE}, {"from": None}, {"from": 1}, {"from": ADDRESS.replace("E", "e", 1)},
     {"to": None}, {"to": ""}, {"to": "0x"}, {"to": "vitalik.eth"}, {"to": PAYEE + "00"}, {"to": [PAYEE]},
-    {"data": "0x00"}, {"input": "0x60"}, {"data": "0x", "input": "0x60"}, {"data": 0}, {"data": []},
+    {"data": "0x00"}, {"input": "0x60"}, {"data": "0x", "input": "0x60"}, {"data": 0}, {"data": []}, {"data": "0x0"},
     {"value": 1}, {"value": 1.0}, {"value": "1"}, {"value": "0x"}, {"value": "0x01"}, {"value": "0X1"},
     {"value": "-0x1"}, {"value": "0x1 "}, {"value": "0x" + "f" * 65}, {"value": "1e18"}, {"value": "0x\u0661"},
     {"value": True}, {"value": ["0x1"]},
@@ -81,3 +89,58 @@ def test_every_quantity_is_read_exactly_and_arrives_as_the_amount_judged(units: 
 
 def test_a_run_without_a_wallet_is_left_to_policy() -> None:
     assert transfer_arguments({"from": PAYEE, "to": PAYEE}, view(wallet=None))["to"] == PAYEE
+
+
+TOKEN = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
+
+
+def test_one_approval_and_nothing_else_is_an_approval() -> None:
+    data = call("approve(address,uint256)", PAYEE, 2**255).hex()
+    tool, arguments = transaction_action({"from": ADDRESS, "to": TOKEN, "data": "0x" + data, "gas": "0xffff"}, VIEW)
+    assert (tool, arguments) == (
+        "wallet.approve",
+        {
+            "token": TOKEN, "spender": PAYEE, "standard": "erc20", "method": "approve", "amount": str(2**255),
+            "gas": 65_535,
+        },
+    )  # fmt: skip
+    assert TOOLS[tool].parse(arguments).amount.units == 2**255
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (transfer(), "0x0"),
+        (call("multicall(bytes[])", [call("approve(address,uint256)", PAYEE, 1)]), "0x0"),
+        (call("permit(address,address,uint256,uint256,uint8,bytes32,bytes32)",
+              ADDRESS, PAYEE, 1, 9, 27, b"\1" * 32, b"\1" * 32), "0x0"),
+    ],
+)  # fmt: skip
+def test_everything_else_with_data_is_a_call(data: bytes, value: str) -> None:
+    sent = {"from": ADDRESS, "to": TOKEN, "input": "0x" + data.hex(), "value": value}
+    tool, arguments = transaction_action(sent, VIEW)
+    assert (tool, arguments["data"]) == ("wallet.call", "0x" + data.hex())
+    assert TOOLS[tool].parse(arguments).content() == data
+
+
+CODED: list[tuple[dict[str, Any], str]] = [
+    ({"to": None}, "call.creation"),
+    ({"to": "0x"}, "call.creation"),
+    ({"data": "0xa9059c"}, "call.cut_short"),
+    ({"data": "0xdeadbeef"}, "call.unknown_function"),
+    ({"data": "0x" + transfer().hex() + "00"}, "call.left_over"),
+    ({"data": "0x" + "00" * 16_385}, "request.too_large"),
+    ({"data": "0x" + transfer().hex(), "input": "0x"}, "request.invalid"),
+    ({"chainId": "0x1"}, "transaction.wrong_chain"),
+    ({"type": "0x1"}, "transaction.unknown_type"),
+    ({"type": "0x3"}, "transaction.blob"),
+    ({"type": "0x4"}, "transaction.authorization"),
+    ({"accessList": [{}]}, "transaction.access_list"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), CODED)
+def test_what_is_refused_before_it_is_asked_has_its_reason(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        transaction_action({"from": ADDRESS, "to": TOKEN} | change, VIEW)
+    assert caught.value.code == code

@@ -36,6 +36,19 @@ per_approval = "50.000001 USDC"
 [tokens.USDC.spenders]
 router = "{ROUTER}"
 """
+PAID = f"""[tokens.USDC]
+address = "{TOKEN}"
+decimals = 6
+budget = "100 USDC"
+per_transfer = "5 USDC"
+[tokens.USDC.payees]
+acme = "{ROUTER}"
+"""
+CONTRACTS = f"""[contracts.shop]
+address = "{ROUTER}"
+functions = ["buy(uint256)", "open()"]
+value = "0.1 ETH"
+"""
 SIGNING = """[signing]
 domains = ["app.example.org"]
 messages = ["I accept order {number}"]
@@ -58,7 +71,7 @@ depth = 1
 images = ["safebox/base"]
 commands = [["python", "child.py"]]
 """
-WHOLE = HEAD + TOKENS + SIGNING + WEB + MCP + LINEAGE
+WHOLE = HEAD + TOKENS + CONTRACTS + SIGNING + WEB + MCP + LINEAGE
 
 
 def read(text: str) -> RunFile:
@@ -122,7 +135,7 @@ WRONG = [
     (TOKENS, f'address = "{TOKEN}"', 'address = "usdc.eth"', "tokens.USDC.address"),
     (TOKENS, "decimals = 6", "decimals = 37", "tokens.USDC.decimals"),
     (TOKENS, "decimals = 6", 'decimals = 6\nstandard = "erc777"', "tokens.USDC.standard"),
-    (TOKENS, "decimals = 6", 'decimals = 6\nstandard = "erc721"', "tokens.USDC.budget"),
+    (TOKENS, "decimals = 6", 'decimals = 6\nstandard = "erc721"', "tokens.USDC.per_approval"),
     (TOKENS, "decimals = 6", 'decimals = "6"', "tokens.USDC.decimals"),
     (TOKENS, '"100 USDC"', '"100 DAI"', "tokens.USDC.budget"),
     (TOKENS, '"100 USDC"', '"0.0000001 USDC"', "tokens.USDC.budget"),
@@ -134,6 +147,23 @@ WRONG = [
     (TOKENS, "router =", f'second = "{ROUTER}"\nrouter =', "tokens.USDC.spenders.router"),
     (TOKENS, "[tokens.USDC]\n", "[tokens.ETH]\n", "tokens.ETH"),
     (TOKENS, "decimals = 6", "decimals = 6\nsymbol = 1", "tokens.USDC.symbol"),
+    (PAID, f'acme = "{ROUTER}"', f'acme = "{ROUTER[:-1]}"', "tokens.USDC.payees.acme"),
+    (PAID, 'per_transfer = "5 USDC"\n', "", "tokens.USDC"),
+    (PAID, '"5 USDC"', '"101 USDC"', "tokens.USDC.per_transfer"),
+    (CONTRACTS, f'"{ROUTER}"', '"shop.eth"', "contracts.shop.address"),
+    (CONTRACTS, "buy(uint256)", "buy(uint)", "contracts.shop.functions[0]"),
+    (CONTRACTS, "buy(uint256)", "buy*", "contracts.shop.functions[0]"),
+    (CONTRACTS, "buy(uint256)", "transfer(address,uint256)", "contracts.shop.functions[0]"),
+    (CONTRACTS, "buy(uint256)", "open()", "contracts.shop.functions[1]"),
+    (
+        CONTRACTS,
+        '"buy(uint256)", "open()"',
+        '"collate_propagate_storage(bytes16)", "burn(uint256)"',
+        "contracts.shop.functions",
+    ),
+    (CONTRACTS, "functions =", "methods =", "contracts.shop.methods"),
+    (CONTRACTS, '"0.1 ETH"', '"0.1 USD"', "contracts.shop.value"),
+    (CONTRACTS, "contracts.shop", "contracts.'a b'", "contracts.'a b'"),
     (SIGNING, "app.example.org", "*.example.org", "signing.domains[0]"),
     (SIGNING, "app.example.org", "https://app.example.org", "signing.domains[0]"),
     (SIGNING, "{number}", "{anything}", "signing.messages[0]"),
@@ -183,7 +213,7 @@ def test_the_template_is_valid_with_these_sections_uncommented() -> None:
     sections = "\n".join(line.removeprefix("# ") for line in ("# [tokens.USDC]" + rest).splitlines())
     wallet = HEAD.partition("[wallet]")[2].replace("\n", "", 1)
     mandate = read(f"{text}\n[wallet]\n{wallet}{sections}\n").mandate
-    assert None not in (mandate.tokens, mandate.signing, mandate.web, mandate.mcp, mandate.lineage)
+    assert None not in (mandate.tokens, mandate.contracts, mandate.signing, mandate.web, mandate.mcp, mandate.lineage)
 
 
 # --- connectors -------------------------------------------------------------------------------------------------
@@ -208,3 +238,38 @@ def test_a_section_without_its_connector_is_refused_at_the_start(sections: str, 
 
 def test_a_lineage_of_no_children_needs_no_connector() -> None:
     check_connectors(mandate_of(HEAD + LINEAGE.replace("children = 2", "children = 0")), {"chain"})
+
+
+def test_who_is_paid_in_a_token_and_what_is_called_is_read_to_the_letter() -> None:
+    mandate = mandate_of(HEAD + PAID + CONTRACTS)
+    (token,) = mandate.tokens or ()
+    assert (token.payees, token.spenders) == ((Named(name="acme", address=ROUTER),), ())
+    assert (token.per_transfer, token.per_approval) == (
+        Amount(5 * 10**6, token_asset(TOKEN)),
+        Amount(0, token_asset(TOKEN)),
+    )
+    (contract,) = mandate.contracts or ()
+    assert (contract.name, contract.address, contract.functions) == ("shop", ROUTER, ("buy(uint256)", "open()"))
+    assert contract.value == Amount(10**17, "ETH")
+    rails = {rail.name: rail for rail in explain(read(HEAD + PAID + CONTRACTS)).rails}
+    assert rails["tokens"].may[1] == f"pay acme, {ROUTER}, in USDC"
+    assert rails["contracts"].may[0] == f"call buy(uint256) of shop, {ROUTER}, with up to 0.1 ETH"
+
+
+def test_paying_in_tokens_needs_no_more_than_the_chain() -> None:
+    check_connectors(mandate_of(HEAD + PAID + CONTRACTS), {"chain"})
+
+
+def test_things_are_counted_and_can_be_paid_but_not_approved() -> None:
+    things = PAID.replace("decimals = 6", 'decimals = 0\nstandard = "erc721"')
+    (token,) = mandate_of(HEAD + things).tokens or ()
+    assert (token.standard, token.budget.units) == ("erc721", 100)
+
+
+def test_contracts_need_a_wallet_and_one_name_for_each() -> None:
+    with pytest.raises(MandateErrors, match="no wallet"):
+        read(HEAD.partition("[wallet]")[0] + CONTRACTS)
+    with pytest.raises(MandateErrors, match="same address"):
+        read(HEAD + CONTRACTS + CONTRACTS.replace("shop", "other"))
+    with pytest.raises(MandateErrors, match=r"tables \[contracts.NAME\]"):
+        read("contracts = 1\n" + HEAD)

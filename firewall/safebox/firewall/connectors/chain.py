@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
+from safebox.firewall.connectors import calls, contracts
 from safebox.firewall.connectors.broadcast import Broadcaster
 from safebox.firewall.connectors.calls import ContractCall, call_gas
 from safebox.firewall.connectors.care import Care
@@ -36,10 +37,11 @@ from safebox.firewall.connectors.transaction import (
 )
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
+from safebox.firewall.core.calls import CallContract, accounts_of
 from safebox.firewall.core.facts import expired
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
 from safebox.firewall.core.money import Amount, encode_amount, format_units
-from safebox.firewall.core.simulated import PLAIN, Move, Simulated
+from safebox.firewall.core.simulated import PLAIN, Move, Simulated, said
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError
 from safebox.firewall.keystore import OWNER
@@ -104,6 +106,8 @@ class ChainConnector:
                     return await self._quote_transfer(action, action.args, run)
                 case MoveFunds():
                     return await self._quote_funding(action, action.args, run)
+                case CallContract():
+                    return await self._quote_contract(action, action.args, run)
                 case _:
                     return Quote(facts={"wallet": await self._wallet(run)})
         except (NodeUnavailable, NodeRefused) as error:
@@ -117,9 +121,9 @@ class ChainConnector:
         """
         if plan == _NOTHING:
             return Outcome(status="done", result={"moved": "0"})
-        if not isinstance(action.args, Transfer | MoveFunds):
+        if not isinstance(action.args, Transfer | MoveFunds | CallContract):
             return await self._balance(run)
-        return await self.carry_out(action, run, self._planned(action, run, plan))
+        return _settled(action, await self.carry_out(action, run, self._planned(action, run, plan)))
 
     async def carry_out(self, action: Action, run: RunView, payment: Payment) -> Outcome:
         """Sign and send a payment that was planned for this action.
@@ -143,9 +147,9 @@ class ChainConnector:
         Raises:
             EffectError: The chain can't be asked now.
         """
-        if not isinstance(action.args, Transfer | MoveFunds) or plan == _NOTHING:
+        if not isinstance(action.args, Transfer | MoveFunds | CallContract) or plan == _NOTHING:
             return Outcome(status="failed", detail="nothing was to be paid")
-        return await self.follow(action, run, self._planned(action, run, plan))
+        return _settled(action, await self.follow(action, run, self._planned(action, run, plan)))
 
     async def follow(self, action: Action, run: RunView, payment: Payment) -> Outcome:
         """What became of a payment that was planned for this action; see `reconcile`.
@@ -284,6 +288,17 @@ class ChainConnector:
         asked = Transaction(sender=sender, to=args.to, value=args.amount.units, gas=args.gas)
         return await simulate(self._node, asked, tokens)
 
+    async def _quote_contract(self, action: Action, args: CallContract, run: RunView) -> Quote:
+        code = await calls.contracts(self._node, accounts_of(args))
+        if run.address is None:
+            facts = {"contracts": code, "wallet": await self._wallet(run)}
+            return Quote(charges=contracts.charges(args, args.value), facts=facts)
+        moved = said(args.leaves, run.address)
+        quote = await self._quote_call(action, run, run.address, contracts.as_call(args), moved)
+        (worst,) = quote.charges
+        charges, facts = contracts.charges(args, worst.amount), {**quote.facts, "contracts": code}
+        return msgspec.structs.replace(quote, charges=charges, facts=facts)
+
     async def _quote_funding(self, action: Action, args: MoveFunds, run: RunView) -> Quote:
         signer = OWNER if action.tool == "wallet.fund" else run.id
         sender = self._signer.owner_address if signer == OWNER else run.address
@@ -333,13 +348,16 @@ class ChainConnector:
         payment = from_plan(plan)
         signer = OWNER if action.tool == "wallet.fund" else run.id
         sender = self._signer.owner_address if signer == OWNER else run.address
-        amount = action.args.amount
+        args = action.args
+        amount = args.value if isinstance(args, CallContract) else args.amount
+        if isinstance(args, CallContract):
+            contracts.check_again(args, payment)
         fits = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
         if (
             not fits
             or payment.cancels
-            or payment.data != "0x"
-            or payment.to != action.args.to
+            or payment.data != (args.data if isinstance(args, CallContract) else "0x")
+            or payment.to != args.to
             or (amount is not None and payment.value != amount)
         ):
             raise EffectError("the plan is not for this action")
@@ -394,3 +412,8 @@ def _amount(units: int) -> Amount:
         return Amount(units, "ETH")
     except ValueError as error:
         raise FactsUnavailable("the node named an impossible amount") from error
+
+
+def _settled(action: Action, outcome: Outcome) -> Outcome:
+    """With a call, what it took of tokens, too."""
+    return contracts.settled(action.args, outcome) if isinstance(action.args, CallContract) else outcome

@@ -32,18 +32,17 @@ class Part(NamedTuple):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One way to batch. `itself`: the contract calls itself; `own_funds`: it may pay out of what it holds already."""
+    """One way to batch. With `own_funds` the contract may pay out of what it holds already."""
 
     function: Function
     parts: Callable[[Part, Sequence[Any]], list[Part]]
-    itself: bool = False
     own_funds: bool = False
 
 
 @functools.cache
 def batches() -> Mapping[bytes, Batch]:
     """Every batch that is known, by its selector."""
-    found = [Batch(function(each), _own, itself=True) for each in ("multicall(bytes[])", "multicall(uint256,bytes[])")]
+    found = [Batch(function(each), _own) for each in ("multicall(bytes[])", "multicall(uint256,bytes[])")]
     found += [Batch(function(each), _calls) for each in _AGGREGATES]
     found.append(Batch(function("multiSend(bytes)"), lambda _, values: _packed(values[0])))
     found += [Batch(function(each), parts, own_funds=True) for each, parts in _EXECUTES.items()]

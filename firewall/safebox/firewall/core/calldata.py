@@ -1,7 +1,7 @@
 """What a call of a contract does, leaf by leaf: pays, moves or approves tokens, or calls a function somebody listed.
 
 Rule 1: a known selector is read as what it is known for, whatever a list says; any other only along a listed signature.
-Rule 2: a batch is taken apart until nothing in it is one; who carries it out stands in `via` of each leaf.
+Rule 2: a batch is taken apart until nothing in it is one; who carries it out stands in `carriers`.
 Rule 3: what can't be read to the last byte is refused, and so is all that it is a part of.
 Rule 4: the wei that go along are those of the leaves, no more and no less.
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from safebox.firewall.core.abi import SELECTOR, Function, addresses_in, function, plain, read_arguments
 from safebox.firewall.core.batches import Batch, Part, batches
-from safebox.firewall.core.leaves import Argument, Leaf, Reading, Registered
+from safebox.firewall.core.leaves import Argument, Carrier, Leaf, Reading, Registered
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.tokencalls import token_calls
 from safebox.firewall.errors import CallerError
@@ -80,26 +80,26 @@ def _too_many() -> CallerError:
     return CallerError(f"the call has more than {LEAVES_MAX} parts", code="call.too_many")
 
 
-def _read(part: Part, contracts: Registered, via: tuple[str, ...], left: int) -> list[Leaf]:
+def _read(part: Part, contracts: Registered, carriers: tuple[Carrier, ...], left: int) -> list[Leaf]:
     value = _wei(part.value)
     if not part.data:
-        return [Leaf(kind="pay", method="pay", other=part.to, value=value, via=via)]
+        return [Leaf(kind="pay", method="pay", other=part.to, value=value, carriers=carriers)]
     selector = selector_of(part.data)
     if (batch := batches().get(selector)) is not None:
-        return _unroll(batch, part, contracts, via, left)
+        return _unroll(batch, part, contracts, carriers, left)
     reading = contracts.get(part.to, Reading(part.to))
     if (known := token_calls().get(selector)) is not None:
         if part.value:
             raise CallerError("a call of a token takes no ether along", code="call.value_unaccounted")
         values = read_arguments(known.function.types, part.data[SELECTOR:])
-        return list(known.leaves(part.to, reading.standard, values, via))
+        return known.leaves(part.to, reading.standard, values, carriers)
     listed = next((each for each in map(function, reading.functions) if each.selector == selector), None)
     if listed is None:
         raise CallerError(f"no function 0x{selector.hex()} of {part.to} is known", code="call.unknown_function")
-    return [_listed(listed, part, value, via)]
+    return [_listed(listed, part, value, carriers)]
 
 
-def _unroll(batch: Batch, part: Part, contracts: Registered, via: tuple[str, ...], left: int) -> list[Leaf]:
+def _unroll(batch: Batch, part: Part, contracts: Registered, carriers: tuple[Carrier, ...], left: int) -> list[Leaf]:
     if not left:
         raise CallerError(f"calls are nested more than {DEPTH_MAX} deep", code="call.too_deep")
     values = read_arguments(batch.function.types, part.data[SELECTOR:])
@@ -111,7 +111,7 @@ def _unroll(batch: Batch, part: Part, contracts: Registered, via: tuple[str, ...
     inside = sum(each.value for each in parts)
     if part.value != inside and (part.value or not batch.own_funds):
         raise CallerError("the ether sent is not that of the calls in the batch", code="call.value_unaccounted")
-    through = via if batch.itself else (*via, part.to)
+    through = (*carriers, Carrier(part.to, batch.function.signature))
     leaves: list[Leaf] = []
     for each in parts:
         leaves += _read(each, contracts, through, left - 1)
@@ -127,7 +127,7 @@ def _wei(units: int) -> Amount:
         raise CallerError("a number is beyond 256 bit") from error
 
 
-def _listed(found: Function, part: Part, value: Amount, via: tuple[str, ...]) -> Leaf:
+def _listed(found: Function, part: Part, value: Amount, carriers: tuple[Carrier, ...]) -> Leaf:
     values = read_arguments(found.types, part.data[SELECTOR:])
     pairs = list(zip(found.types, values, strict=True))
     addresses = dict.fromkeys(address for kind, each in pairs for address in addresses_in(kind, each))
@@ -136,7 +136,7 @@ def _listed(found: Function, part: Part, value: Amount, via: tuple[str, ...]) ->
         method=found.signature,
         contract=part.to,
         value=value,
-        via=via,
+        carriers=carriers,
         arguments=tuple(Argument(kind.name, _said(plain(kind, each))) for kind, each in pairs),
         addresses=tuple(addresses),
     )

@@ -14,6 +14,7 @@ from safebox.firewall.behaviour.lookalike import lookalike
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
 from safebox.firewall.core.books import RunBook
+from safebox.firewall.core.calls import CallContract, call_facts
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.mcp import CallMcp, mcp_facts
 from safebox.firewall.core.money import UNITS_MAX, pad
@@ -94,12 +95,14 @@ def build_facts(
 
 def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of what only some kinds of action have."""
-    known: dict[str, Any] = dict.fromkeys(("token", "spender", "signature", "web", "mcp"))
+    known: dict[str, Any] = dict.fromkeys(("token", "spender", "call", "signature", "web", "mcp"))
     contracts: Contracts = learned.get("contracts", {})
     match action.args:
         case Approve() as args:
             known["token"] = token_facts(args.token, mandate, contracts)
             known["spender"] = spender_facts(args.spender, args.token, mandate, own, contracts)
+        case CallContract() as args:
+            known["call"] = call_facts(args, mandate, own, contracts)
         case SignTypedData() | SignMessage() as args:
             known["signature"] = signature_facts(args, mandate, own, contracts, action.received_ns // _SECOND)
         case WebRequest() as args:

@@ -31,6 +31,13 @@ class Argument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: str
 
 
+class Carrier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A contract that carries out what is in a batch, and the signature of the function by which it does."""
+
+    address: str
+    method: str
+
+
 class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that a transaction does.
 
@@ -41,7 +48,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         amount: of the token; 1 for a thing that is one of a kind.
         value: the wei that go along.
         owner: whose tokens they are, where the call says it.
-        via: the contracts that carry it out, the outermost first.
+        carriers: who carries it out, the outermost first.
         addresses: all that are in the arguments of a listed function.
     """
 
@@ -55,7 +62,7 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     approved: bool | None = None
     value: Amount = Amount(0, "ETH")
     owner: str | None = None
-    via: tuple[str, ...] = ()
+    carriers: tuple[Carrier, ...] = ()
     arguments: tuple[Argument, ...] = ()
     addresses: tuple[str, ...] = ()
 
@@ -63,3 +70,8 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def units(self) -> int | None:
         """The amount in smallest units."""
         return None if self.amount is None else self.amount.units
+
+    @property
+    def via(self) -> tuple[str, ...]:
+        """Who asks the contract in the wallet's place, the outermost first. What calls itself stays the wallet's."""
+        return tuple(each.address for each in self.carriers if not each.method.startswith("multicall("))

@@ -17,6 +17,7 @@ from safebox.firewall.core.arguments import BODY_MAX, COMMAND_MAX, Short
 from safebox.firewall.core.mandate import (
     ApprovalsGrant,
     ComputeGrant,
+    ContractGrant,
     InferenceGrant,
     LineageGrant,
     MailGrant,
@@ -106,6 +107,7 @@ def wider(parent: Mandate, child: Mandate) -> Iterator[str]:
         yield "agent.expires"
     yield from _section("wallet", parent.wallet, child.wallet, _wallet)
     yield from _tokens(parent.tokens or (), child.tokens or ())
+    yield from _contracts(parent.contracts or (), child.contracts or ())
     yield from _section("signing", parent.signing, child.signing, _signing)
     yield from _section("mail", parent.mail, child.mail, _mail)
     yield from _section("compute", parent.compute, child.compute, _compute)
@@ -168,6 +170,25 @@ def _tokens(parent: tuple[TokenGrant, ...], child: tuple[TokenGrant, ...]) -> It
             yield f"tokens.{token.name}.per_approval"
         if not {each.address for each in token.spenders} <= {each.address for each in above.spenders}:
             yield f"tokens.{token.name}.spenders"
+        if not {each.address for each in token.payees} <= {each.address for each in above.payees}:
+            yield f"tokens.{token.name}.payees"
+        if token.per_transfer is not None and (
+            above.per_transfer is None or not _at_most(above.per_transfer, token.per_transfer)
+        ):
+            yield f"tokens.{token.name}.per_transfer"
+
+
+def _contracts(parent: tuple[ContractGrant, ...], child: tuple[ContractGrant, ...]) -> Iterator[str]:
+    by_address = {contract.address: contract for contract in parent}
+    for contract in child:
+        above = by_address.get(contract.address)
+        if above is None:
+            yield f"contracts.{contract.name}"
+            continue
+        if not set(contract.functions) <= set(above.functions):
+            yield f"contracts.{contract.name}.functions"
+        if not _at_most(above.value, contract.value):
+            yield f"contracts.{contract.name}.value"
 
 
 def _signing(parent: SigningGrant, child: SigningGrant) -> Mapping[str, bool]:

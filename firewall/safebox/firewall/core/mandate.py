@@ -18,6 +18,7 @@ ACCOUNT_INFERENCE: Final = "inference"
 CONNECTORS: Final = {
     "wallet": "chain",
     "tokens": "signing",
+    "contracts": "chain",
     "signing": "signing",
     "mail": "mail",
     "compute": "compute",
@@ -56,10 +57,11 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """One token: its contract and decimals by configuration, and how much of it which contracts may be let take.
+    """One token: its contract and decimals by configuration, who may be paid in it, and which contracts may take it.
 
     What is approved is spent: it comes out of `budget` at once, and `per_approval` bounds a single approval. `standard`
-    says which of the standards that share a call's selector its contract has; only ERC-20 has amounts to approve.
+    says which of the standards that share a call's selector its contract has; only ERC-20 has amounts to approve. A
+    payment is at most `per_transfer`, and goes to `payees`; of things that are one of a kind both count things.
     """
 
     name: str
@@ -69,6 +71,17 @@ class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
     per_approval: Amount
     spenders: tuple[Named, ...]
     standard: str = "erc20"
+    payees: tuple[Named, ...] = ()
+    per_transfer: Amount | None = None
+
+
+class ContractGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """One contract: which functions of it may be called, by their whole signatures, and with how much ether at most."""
+
+    name: str
+    address: str
+    functions: tuple[str, ...]
+    value: Amount
 
 
 class SigningGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +175,7 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     expires: str
     wallet: WalletGrant | None = None
     tokens: tuple[TokenGrant, ...] | None = None
+    contracts: tuple[ContractGrant, ...] | None = None
     signing: SigningGrant | None = None
     mail: MailGrant | None = None
     compute: ComputeGrant | None = None
@@ -188,9 +202,12 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     def needs(self) -> dict[str, str]:
         """The connector each granted section needs, by the section's name."""
         granted = {name: getattr(self, name) for name in CONNECTORS}
+        needed = dict(CONNECTORS)
+        if not any(token.spenders for token in self.tokens or ()):
+            needed["tokens"] = needed["wallet"]
         if self.lineage is not None and not self.lineage.children:
             granted["lineage"] = None
-        return {name: CONNECTORS[name] for name, grant in granted.items() if grant is not None}
+        return {name: needed[name] for name, grant in granted.items() if grant is not None}
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=encode_amount, order="deterministic")

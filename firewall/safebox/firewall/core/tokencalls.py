@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from safebox.firewall.core.abi import Function, function
-from safebox.firewall.core.leaves import Kind, Leaf, Standard
+from safebox.firewall.core.leaves import Carrier, Kind, Leaf, Standard
 from safebox.firewall.core.money import Amount, token_asset
 from safebox.firewall.errors import CallerError
 
@@ -27,13 +27,18 @@ class TokenCall(msgspec.Struct, frozen=True):
     function: Function
     read: Callable[[str, Standard | None, Values], list[Leaf]]
 
-    def leaves(self, token: str, standard: Standard | None, values: Values, via: tuple[str, ...]) -> list[Leaf]:
+    def leaves(
+        self, token: str, standard: Standard | None, values: Values, carriers: tuple[Carrier, ...]
+    ) -> list[Leaf]:
         """What a call with these values does.
 
         Raises:
             CallerError: if it carries a payload, or its lists don't fit together.
         """
-        return [msgspec.structs.replace(each, via=(*via, *each.via)) for each in self.read(token, standard, values)]
+        return [
+            msgspec.structs.replace(each, carriers=(*carriers, *each.carriers))
+            for each in self.read(token, standard, values)
+        ]
 
 
 def _leaf(kind: Kind, method: str, standard: Standard, token: str, other: str, units: int | None, **more: Any) -> Leaf:
@@ -114,17 +119,24 @@ def _authorized(method: str) -> Callable[[str, Standard | None, Values], list[Le
     return read
 
 
+_PERMIT2_APPROVE: Final = "approve(address,address,uint160,uint48)"
+_PERMIT2_TRANSFER: Final = "transferFrom(address,address,uint160,address)"
+_PERMIT2_BATCH: Final = "transferFrom((address,address,uint160,address)[])"
+
+
 def _permit2_approve(permit2: str, _: Standard | None, values: Values) -> list[Leaf]:
     token, other, units, _expiration = values
-    return [_let("permit2_approve", "erc20", token, other, units, via=(permit2,))]
+    return [_let("permit2_approve", "erc20", token, other, units, carriers=(Carrier(permit2, _PERMIT2_APPROVE),))]
 
 
 def _permit2_transfer(permit2: str, _: Standard | None, values: Values) -> list[Leaf]:
-    rows = values[0] if len(values) == 1 else (values,)
+    several = len(values) == 1
+    rows = values[0] if several else (values,)
+    through = Carrier(permit2, _PERMIT2_BATCH if several else _PERMIT2_TRANSFER)
     if not rows:
         raise CallerError("a batch without a transfer in it", code="call.batch")
     return [
-        _move("permit2_transfer_from", "erc20", token, to, units, owner=owner, via=(permit2,))
+        _move("permit2_transfer_from", "erc20", token, to, units, owner=owner, carriers=(through,))
         for owner, to, units, token in rows
     ]
 
@@ -147,9 +159,9 @@ _READERS: Final[dict[str, Callable[[str, Standard | None, Values], list[Leaf]]]]
     f"transferWithAuthorization{_AUTHORIZED}bytes)": _authorized("transfer_with_authorization"),
     f"receiveWithAuthorization{_AUTHORIZED}{_VRS})": _authorized("receive_with_authorization"),
     f"receiveWithAuthorization{_AUTHORIZED}bytes)": _authorized("receive_with_authorization"),
-    "approve(address,address,uint160,uint48)": _permit2_approve,
-    "transferFrom(address,address,uint160,address)": _permit2_transfer,
-    "transferFrom((address,address,uint160,address)[])": _permit2_transfer,
+    _PERMIT2_APPROVE: _permit2_approve,
+    _PERMIT2_TRANSFER: _permit2_transfer,
+    _PERMIT2_BATCH: _permit2_transfer,
 }
 
 

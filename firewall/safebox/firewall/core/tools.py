@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from safebox.firewall.core import arguments as a
-from safebox.firewall.core import lineage, mcp, signing, web
+from safebox.firewall.core import calls, lineage, mcp, signing, web
 from safebox.firewall.core.money import Amount, decode_amount
 from safebox.firewall.errors import CallerError
 
@@ -150,6 +150,11 @@ TOOLS: Final[dict[str, Tool]] = {
             name="wallet.approve", kind="token_approval", effects=("value", "outward"), connector="signing",
             asked=signing.AskApproval, normal=signing.Approve, normalise=signing.normalise_approval,
             listed=False, ordered=True, turn="chain",
+        ),
+        Tool(
+            name="wallet.call", kind="contract_call", effects=("value", "outward"), connector="chain",
+            asked=calls.AskCall, normal=calls.CallContract, normalise=calls.normalise_call,
+            listed=False, ordered=True,
         ),
         Tool(
             name="wallet.sign_typed_data", kind="signature", effects=("value", "outward"), connector="signing",

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from safebox.firewall.errors import CallerError
 from safebox.firewall.gateways.ethereum_sign import SIGNS
-from safebox.firewall.gateways.transaction import refuse_signed, transfer_arguments
+from safebox.firewall.gateways.transaction import refuse_signed, transaction_action
 from safebox.firewall.ports import RunView
 
 
@@ -27,7 +27,7 @@ class Act(NamedTuple):
 
 
 def _transaction(params: list[Any], view: RunView) -> tuple[str, dict[str, Any]]:
-    return "wallet.transfer", transfer_arguments(params[0], view)
+    return transaction_action(params[0], view)
 
 
 ACTS: Final[dict[str, Act]] = {

@@ -29,8 +29,8 @@ from safebox.firewall.recovery import action_of
 _LEARNED = ("payee", "wallet", "simulation", "compute", "inference")
 """What a connector told, by the names of the policy input."""
 _KEPT = (
-    "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "signature", "web",
-    "mcp", "launch",
+    "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "call",
+    "signature", "web", "mcp", "launch",
 )  # fmt: skip
 """Facts that a mandate changes nothing about; an older ledger lacks some, and they are as for a run nobody touched."""
 

@@ -20,6 +20,7 @@ from safebox.firewall.mandate.file import RunFile
 from safebox.firewall.mandate.rails import (
     Rail,
     command_line,
+    contracts_rail,
     count,
     mcp_rail,
     rail,
@@ -58,6 +59,7 @@ def explain(run_file: RunFile) -> Explanation:
         rails=(
             _wallet(mandate.wallet, mandate.approvals),
             tokens_rail(mandate.tokens),
+            contracts_rail(mandate.contracts),
             signing_rail(mandate.signing),
             _mail(mandate.mail, run_file.inbox),
             _compute(mandate.compute),

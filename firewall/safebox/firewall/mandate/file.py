@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from safebox.firewall.core.mandate import Mandate, TokenGrant
+from safebox.firewall.core.mandate import ContractGrant, Mandate, TokenGrant
 from safebox.firewall.errors import ConfigError
 from safebox.firewall.mandate.approvals import approvals_grant, check_thresholds
 from safebox.firewall.mandate.grants import (
@@ -28,7 +28,8 @@ from safebox.firewall.mandate.grants import (
     wallet_grant,
     words_of,
 )
-from safebox.firewall.mandate.outside import mcp_grant, signing_grant, tokens_grant, web_grant
+from safebox.firewall.mandate.onchain import contracts_grant, tokens_grant
+from safebox.firewall.mandate.outside import mcp_grant, signing_grant, web_grant
 from safebox.firewall.mandate.section import MandateErrors, Problem, Report, Section, duration, nearest, show
 from safebox.firewall.mandate.toml import BYTES_MAX, TomlError, parse
 
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         "approve_above", "challenge_above",
     ),
     "tokens": (),
+    "contracts": (),
     "signing": ("domains", "messages"),
     "mail": ("recipients", "per_hour", "inbox"),
     "compute": ("provider", "images", "commands", "budget", "instances", "max_minutes"),
@@ -58,8 +60,9 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "lineage": ("children", "depth", "images", "commands"),
     "approvals": ("group", "needed", "expires", "window"),
 }  # fmt: skip
-"""Every section and key there is; in `[tokens]` each key is the name of a token."""
+"""Every section and key there is; in `[tokens]` and `[contracts]` each key is a name."""
 
+_BY_NAME: Final = ("tokens", "contracts")
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -115,14 +118,14 @@ def load(text: str, *, now: datetime, source: str) -> RunFile:
     except TomlError as error:
         _fail(source, error.line, error.cause, error.expected)
     report = Report(document)
-    sections = {name: _section(report, document.values, name) for name in SECTIONS if name != "tokens"}
-    tokens = _tokens(report, document.values)
+    sections = {name: _section(report, document.values, name) for name in SECTIONS if name not in _BY_NAME}
+    tokens, contracts = _tokens(report, document.values), _contracts(report, document.values)
     for name in document.values:
         if name not in SECTIONS:
             report.wrong((name,), f"there is no section {show(name)}", nearest(name, SECTIONS))
     if "agent" not in document.values:
         report.wrong((), "there is no section [agent]", "[agent] with name, command, purpose, task and expires")
-    run_file = _run_file(report, sections, tokens, now)
+    run_file = _run_file(report, sections, tokens, contracts, now)
     if report.problems:
         raise MandateErrors(source, report.problems)
     return run_file
@@ -143,19 +146,33 @@ def _section(report: Report, values: dict[str, Any], name: str) -> Section | Non
 
 
 def _tokens(report: Report, values: dict[str, Any]) -> tuple[TokenGrant, ...] | None:
-    if "tokens" not in values:
+    tables = _tables(report, values, "tokens", "approve from")
+    return None if tables is None else tokens_grant(report, tables)
+
+
+def _contracts(report: Report, values: dict[str, Any]) -> tuple[ContractGrant, ...] | None:
+    tables = _tables(report, values, "contracts", "call from")
+    return None if tables is None else contracts_grant(report, tables)
+
+
+def _tables(report: Report, values: dict[str, Any], name: str, doing: str) -> dict[str, Any] | None:
+    if name not in values:
         return None
-    value = values["tokens"]
+    value = values[name]
     if not isinstance(value, dict):
-        report.wrong(("tokens",), f"{show(value)} is not accepted", "tables [tokens.NAME]")
+        report.wrong((name,), f"{show(value)} is not accepted", f"tables [{name}.NAME]")
         return None
     if "wallet" not in values:
-        report.wrong(("tokens",), "there is no wallet to approve from", "a section [wallet], which pays the fees")
-    return tokens_grant(report, value)  # pyright: ignore[reportUnknownArgumentType]
+        report.wrong((name,), f"there is no wallet to {doing}", "a section [wallet], which pays the fees")
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _run_file(
-    report: Report, sections: dict[str, Section | None], tokens: tuple[TokenGrant, ...] | None, now: datetime
+    report: Report,
+    sections: dict[str, Section | None],
+    tokens: tuple[TokenGrant, ...] | None,
+    contracts: tuple[ContractGrant, ...] | None,
+    now: datetime,
 ) -> RunFile:
     agent, wallet, mail = sections["agent"], sections["wallet"], sections["mail"]
     compute, inference, lineage = sections["compute"], sections["inference"], sections["lineage"]
@@ -174,6 +191,7 @@ def _run_file(
             expires=_expires(agent, now) if agent else "",
             wallet=wallet_grant(wallet) if wallet else None,
             tokens=tokens,
+            contracts=contracts,
             signing=signing_grant(signing) if signing else None,
             mail=mail_grant(mail, inbox) if mail else None,
             compute=compute_grant(compute) if compute else None,

@@ -1,4 +1,4 @@
-"""The sections of a mandate file about tokens, signatures, the web and MCP servers."""
+"""The sections of a mandate file about signatures, the web and MCP servers."""
 
 from __future__ import annotations
 
@@ -6,120 +6,22 @@ import re
 from typing import Any, Final
 
 from safebox.firewall.behaviour.confusable import confusable, hidden_text
-from safebox.firewall.core.arguments import BODY_MAX, parse_address
-from safebox.firewall.core.mandate import McpGrant, McpServer, Named, SigningGrant, TokenGrant, WebGrant, WebHost
+from safebox.firewall.core.arguments import BODY_MAX
+from safebox.firewall.core.mandate import McpGrant, McpServer, SigningGrant, WebGrant, WebHost
 from safebox.firewall.core.mcp import NAME_MAX
 from safebox.firewall.core.messages import pattern_problem
-from safebox.firewall.core.money import DECIMALS, Amount, parse_token_amount, token_asset
 from safebox.firewall.core.web import METHODS, PORT_MAX, address_class, host_kind
-from safebox.firewall.errors import CallerError, ConfigError
+from safebox.firewall.errors import ConfigError
 from safebox.firewall.mandate.section import Report, Section, as_list, show
 
 LIST_MAX: Final = 1_000
 PER_HOUR_MAX: Final = 100_000
-DECIMALS_MAX: Final = 36
-"""Tokens have 18 at most in practice; more is only read, never needed."""
 MESSAGE_MAX: Final = 4_096
 
-TOKEN_KEYS: Final = ("standard", "address", "decimals", "budget", "per_approval", "spenders")
 HOST_KEYS: Final = ("ports", "methods", "max_body")
 
-_STANDARD: Final = re.compile(r"erc20|erc721|erc1155", re.ASCII)
-_TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _DOMAIN: Final = re.compile(r"[a-z0-9.-]{1,253}(?::[0-9]{1,5})?", re.ASCII)
-_TAKEN: Final = frozenset({"ETH", "WEI", "GWEI", "TOKENS", *DECIMALS})
-"""Names of units that are something else already."""
-
-
-def tokens_grant(report: Report, values: dict[str, Any]) -> tuple[TokenGrant, ...]:
-    """Tokens, each a table `[tokens.NAME]`: who may be let take how much."""
-    found: list[TokenGrant] = []
-    for name, value in values.items():
-        where = ("tokens", name)
-        if _TOKEN_NAME.fullmatch(name) is None or name.upper() in _TAKEN:
-            report.wrong(where, f"{show(name)} is no token's name", "letters, digits, '.', '-' and '_', and no unit")
-        elif not isinstance(value, dict):
-            report.wrong(where, f"{show(value)} is not accepted", f"a table [tokens.{name}]")
-        else:
-            section = Section(report, where, value, TOKEN_KEYS)  # pyright: ignore[reportUnknownArgumentType]
-            token = _token(section, name)
-            if token.address and any(each.address == token.address for each in found):
-                section.wrong("address", "another token has the same address", "one name for a contract")
-            found.append(token)
-    return tuple(found)
-
-
-def _token(section: Section, name: str) -> TokenGrant:
-    standard = section.word("standard", '"erc20", "erc721" or "erc1155"', _STANDARD, default="erc20")
-    address = section.read("address", 'an address in quotes, as in "0x…"', "", _address_of(section, "address"))
-    decimals = section.whole("decimals", 0, DECIMALS_MAX)
-    budget, each = (_amount(section, key, name, decimals, address) for key in ("budget", "per_approval"))
-    if each.units > budget.units:
-        section.wrong("per_approval", "it is more than the budget", f"at most the budget of {name}")
-    if standard != "erc20" and budget.units:
-        section.wrong("budget", f"{standard} has no amounts, so its approvals can only be taken back", f"'0 {name}'")
-    return TokenGrant(
-        name=name,
-        address=address,
-        decimals=decimals,
-        budget=budget,
-        per_approval=each,
-        spenders=_spenders(section),
-        standard=standard,
-    )
-
-
-def _address_of(section: Section, *below: str) -> Any:
-    def check(_: Any, value: Any) -> str | None:
-        try:
-            if isinstance(value, str):
-                return parse_address(value)
-            cause = f"{show(value)} is not accepted"
-        except CallerError as error:
-            cause = f"{show(value)} is not accepted: {error.cause}"
-        section.wrong_at(below, cause, "the address of the contract")
-        return None
-
-    return check
-
-
-_NOBODY: Final = "0x" + "0" * 40
-
-
-def _amount(section: Section, key: str, name: str, decimals: int, address: str) -> Amount:
-    nothing = Amount(0, token_asset(address or _NOBODY))
-    expected = f"an amount as in '100 {name}'"
-
-    def check(_: Any, value: Any) -> Amount | None:
-        try:
-            if isinstance(value, str) and value.isascii():
-                return parse_token_amount(value, name=name, decimals=decimals, address=address or _NOBODY)
-            cause = f"{show(value)} is not accepted"
-        except ConfigError as error:
-            cause = error.cause
-        section.wrong(key, cause, expected)
-        return None
-
-    return section.read(key, expected, nothing, check)
-
-
-def _spenders(section: Section) -> tuple[Named, ...]:
-    found: dict[str, str] = {}
-    entries = section.table("spenders")
-    if len(entries) > LIST_MAX:
-        section.wrong("spenders", f"it has {len(entries)} entries", f"at most {LIST_MAX}")
-        return ()
-    for name, value in entries.items():
-        if _NAME.fullmatch(name) is None:
-            section.wrong_at(("spenders", name), f"{show(name)} is no name", "letters, digits, '.', '-' and '_'")
-            continue
-        address = _address_of(section, "spenders", name)(None, value)
-        if address in found.values():
-            section.wrong_at(("spenders", name), f"{show(name)} has the same address as another", "one name for each")
-        elif address is not None:
-            found[name] = address
-    return tuple(Named(name=name, address=address) for name, address in found.items())
 
 
 def signing_grant(signing: Section) -> SigningGrant:

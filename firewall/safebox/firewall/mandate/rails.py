@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from safebox.firewall.core.mandate import McpGrant, SigningGrant, TokenGrant, WebGrant
+from safebox.firewall.core.mandate import ContractGrant, McpGrant, SigningGrant, TokenGrant, WebGrant
 from safebox.firewall.core.money import format_token
 
 
@@ -37,19 +37,42 @@ def _plain(word: str) -> bool:
 
 
 def tokens_rail(tokens: tuple[TokenGrant, ...] | None) -> Rail:
-    """Which contracts may be let take which tokens."""
+    """Which contracts may be let take which tokens, and who may be paid in them."""
     may: list[str] = []
     for token in tokens or ():
-        if token.spenders and token.per_approval.units:
-            budget, each = (
-                format_token(amount, name=token.name, decimals=token.decimals)
-                for amount in (token.budget, token.per_approval)
-            )
-            may.append(f"let others take up to {budget} in all, {each} at once ({token.address})")
-            may += [f"let {each.name}, {each.address}, take {token.name}" for each in token.spenders]
+        may += _token(token)
     if not may:
-        return rail("tokens", [], ["let anybody take any token"])
-    return rail("tokens", may, ["let anybody else take tokens", "let anybody take all of a token"])
+        return rail("tokens", [], ["pay in any token", "let anybody take any token"])
+    return rail("tokens", may, ["pay anybody else in tokens", "let anybody else take tokens, or all of one"])
+
+
+def _token(token: TokenGrant) -> list[str]:
+    budget, at_once, paid = (
+        format_token(amount, name=token.name, decimals=token.decimals)
+        for amount in (token.budget, token.per_approval, token.per_transfer or token.per_approval)
+    )
+    may: list[str] = []
+    if token.spenders and token.per_approval.units:
+        may.append(f"let others take up to {budget} in all, {at_once} at once ({token.address})")
+        may += [f"let {each.name}, {each.address}, take {token.name}" for each in token.spenders]
+    if token.payees and token.per_transfer is not None and token.per_transfer.units:
+        may.append(f"pay up to {budget} in all, with what others are let take, {paid} at once ({token.address})")
+        may += [f"pay {each.name}, {each.address}, in {token.name}" for each in token.payees]
+    return may
+
+
+def contracts_rail(contracts: tuple[ContractGrant, ...] | None) -> Rail:
+    """Which functions of which contracts may be called."""
+    may = [
+        f"call {each} of {contract.name}, {contract.address}, with {_at_most(contract)}"
+        for contract in contracts or ()
+        for each in contract.functions
+    ]
+    return rail("contracts", may, ["call any other function of a contract"] if may else ["call any contract"])
+
+
+def _at_most(contract: ContractGrant) -> str:
+    return f"up to {contract.value}" if contract.value.units else "no ether"
 
 
 def signing_rail(signing: SigningGrant | None) -> Rail:

@@ -59,8 +59,16 @@ budget = "1 USD"
 # decimals = 6
 # budget = "100 USDC"
 # per_approval = "50 USDC"
+# per_transfer = "20 USDC"         # at once to one of those it may pay
+# [tokens.USDC.payees]             # who may be paid in it
+# acme = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
 # [tokens.USDC.spenders]           # contracts, by their addresses
 # router = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
+
+# [contracts.shop]                 # what else may be called; addresses in arguments must be listed, too
+# address = "0x7a250d5630B4cF539739dF2C5dAcb4c659F2488D"
+# functions = ["buy(uint256)"]     # whole signatures
+# value = "0.01 ETH"               # that may go along
 
 # [signing]                        # messages, letter by letter but for {{number}}, {{word}} and {{time}}
 # domains = ["app.acme.example"]   # to sign in to

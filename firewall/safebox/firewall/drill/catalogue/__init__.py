@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from safebox.firewall.drill.catalogue import (
+    calling,
     copying,
     gateways,
     hoarding,
@@ -25,7 +26,10 @@ from safebox.firewall.drill.catalogue import (
 from safebox.firewall.drill.entry import Entry
 
 _CHAPTERS: Final = (
-    *(module.CHAPTER for module in (money, state, signing, copying, renting, launching, hoarding, persuasion, people)),
+    *(
+        module.CHAPTER
+        for module in (money, state, calling, signing, copying, renting, launching, hoarding, persuasion, people)
+    ),
     *outside.CHAPTERS,
     *(module.CHAPTER for module in (gateways, machinery)),
 )
@@ -35,7 +39,6 @@ CATALOGUE: Final[tuple[Entry, ...]] = tuple(
 """Everything there is to try, section by section."""
 
 NOT_TRIED: Final[tuple[tuple[str, str, str], ...]] = (
-    ("A", "token transfers, contract calls and their nesting", "only plain payments can be sent here"),
     ("A", "two firewalls on one ledger, a clock set back, a reorganised chain", "needs other processes and machines"),
     ("B", "steps of one copy, linked over hours (server, upload, key, funding)", "not among the facts yet"),
     ("B", "near-duplicate agents launched in a day", "not among the facts yet"),
