@@ -21,6 +21,7 @@ from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.addresses import checksummed, keccak256
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.arguments import MoveFunds, Transfer
+from safebox.firewall.core.calls import CallContract
 from safebox.firewall.core.digests import message_digest, typed_data_digest
 from safebox.firewall.core.messages import classify
 from safebox.firewall.core.money import decode_amount
@@ -41,6 +42,7 @@ KINDS: Final[dict[str, Kind]] = {
     "wallet.fund": "transaction",
     "wallet.sweep": "transaction",
     "wallet.approve": "transaction",
+    "wallet.call": "transaction",
     "wallet.sign_typed_data": "typed_data",
     "wallet.sign_message": "message",
 }
@@ -160,6 +162,8 @@ def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> 
             meant = to == args.to == home and sum_fits and not data
         case Approve() as args:
             meant = (to, value, data) == (args.token, 0, approval_data(args))
+        case CallContract() as args:
+            meant = (to, value, data) == (args.to, args.value.units, args.content())
         case _:
             meant = False
     if not meant or (decided.caller is Caller.OWNER) is not (decided.tool in ("wallet.fund", "wallet.sweep")):
