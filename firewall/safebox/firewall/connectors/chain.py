@@ -22,6 +22,7 @@ from safebox.firewall.connectors.calls import ContractCall, call_gas
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.fees import Fees, fees, has_code, higher, transfer_gas
 from safebox.firewall.connectors.finality import Finality
+from safebox.firewall.connectors.holdings import ether, free, next_nonce, receiving, wallet_facts
 from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
 from safebox.firewall.connectors.preflight import preflight
 from safebox.firewall.connectors.simulation import Transaction, simulate
@@ -40,7 +41,7 @@ from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.calls import CallContract, accounts_of
 from safebox.firewall.core.facts import expired
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
-from safebox.firewall.core.money import Amount, encode_amount, format_units
+from safebox.firewall.core.money import Amount, format_units
 from safebox.firewall.core.simulated import PLAIN, Move, Simulated, said
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError
@@ -305,12 +306,12 @@ class ChainConnector:
         if sender is None:
             raise CallerError("this run has no wallet")
         facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
-        nonce, offer = await self._nonce(sender), offer.marked(action.id)
+        nonce, offer = await next_nonce(self._node, sender), offer.marked(action.id)
         amount = args.amount
         if signer == OWNER and amount is not None:
-            facts = _receiving(facts, amount, run)
+            facts = receiving(facts, amount, run)
         if amount is None:
-            left = await self._free(sender) - TRANSFER_GAS * offer.most
+            left = await free(self._node, sender) - TRANSFER_GAS * offer.most
             if signer == OWNER:
                 raise CallerError("funding needs an amount")
             if left <= 0:
@@ -329,8 +330,8 @@ class ChainConnector:
             to=to,
             value=value,
             gas=gas,
-            max_fee_per_gas=_amount(offer.most),
-            max_priority_fee_per_gas=_amount(offer.tip),
+            max_fee_per_gas=ether(offer.most),
+            max_priority_fee_per_gas=ether(offer.tip),
         )
 
     def _replaceable(self, payment: Payment, offer: Fees, cap: int | None) -> Payment:
@@ -338,7 +339,7 @@ class ChainConnector:
         if self._care.stuck not in ("replace", "cancel"):
             return payment
         offers = tuple(
-            Offer(max_fee_per_gas=_amount(each.most), max_priority_fee_per_gas=_amount(each.tip))
+            Offer(max_fee_per_gas=ether(each.most), max_priority_fee_per_gas=ether(each.tip))
             for each in higher(offer, cap)
         )
         return msgspec.structs.replace(payment, replacements=offers, give_up=self._care.stuck == "cancel")
@@ -373,45 +374,12 @@ class ChainConnector:
         text = format_units(balance, "ETH")
         return Outcome(status="done", result={"address": run.address, "balance": str(balance), "balance_text": text})
 
-    async def _free(self, address: str) -> int:
-        """What an address will hold once what the node has waiting is mined, as the nonce after that is meant for."""
-        held = (self._node.quantity("eth_getBalance", address, block) for block in ("latest", "pending"))
-        return min(await asyncio.gather(*held))
-
-    async def _nonce(self, address: str) -> int:
-        return await self._node.quantity("eth_getTransactionCount", address, "pending")
-
     async def _wallet(self, run: RunView) -> dict[str, Any]:
-        """`facts.wallet`: what the chain says about the run's address."""
-        chain_id = await self._node.quantity("eth_chainId")
-        facts: dict[str, Any] = {"balance": None, "over_ceiling": None, "nonce": None}
-        if run.address is not None:
-            balance, nonce = await asyncio.gather(
-                self._node.quantity("eth_getBalance", run.address, "latest"), self._nonce(run.address)
-            )
-            ceiling = run.mandate.wallet.ceiling if run.mandate.wallet is not None else None
-            over = None if ceiling is None else balance > ceiling.units
-            facts = {"balance": encode_amount(_amount(balance)), "over_ceiling": over, "nonce": nonce}
-        return {**facts, "chain_id": chain_id, "owner": self._signer.owner_address}
-
-
-def _receiving(facts: dict[str, Any], amount: Amount, run: RunView) -> dict[str, Any]:
-    """`facts.wallet` of one that is to receive: over its ceiling is what would be over it then."""
-    wallet, held = run.mandate.wallet, facts["balance"]
-    if wallet is None or wallet.ceiling is None or held is None:
-        return facts
-    return {**facts, "over_ceiling": int(held["units"]) + amount.units > wallet.ceiling.units}
+        return await wallet_facts(self._node, run, self._signer.owner_address)
 
 
 def _units(amount: Amount | None) -> int | None:
     return None if amount is None else amount.units
-
-
-def _amount(units: int) -> Amount:
-    try:
-        return Amount(units, "ETH")
-    except ValueError as error:
-        raise FactsUnavailable("the node named an impossible amount") from error
 
 
 def _settled(action: Action, outcome: Outcome) -> Outcome:
