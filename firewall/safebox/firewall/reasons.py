@@ -126,7 +126,6 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "call.payload": _CALL,
     "call.value_unaccounted": _CALL,
     "call.creation": _CALL,
-    "call.would_fail": _CALL,
     "transaction.malformed": (OTHER,),
     "transaction.unknown_type": (OTHER,),
     "transaction.blob": (OTHER,),
