@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from safebox.firewall.connectors.jsonrpc import Node
-from safebox.firewall.connectors.signing import SigningConnector
-from safebox.firewall.core.action import Call
-from safebox.firewall.core.money import token_asset
-from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.core.reply import Status
 from safebox.firewall.drill.clock import NOW_NS
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
-from safebox.firewall.keystore import Keystore
-from safebox.firewall.signer.trusting import TrustingSigner
-from tests.chain_contracts.contracts import Contract, deploy, send
-from tests.integration.chain_nodes import CHAIN_ID, funded
-from tests.integration.money import ETHER, MANDATE, Money
+from tests.chain_contracts.contracts import send
+from tests.integration.chain_nodes import funded
+from tests.integration.signing_money import MAKER, OWNER, Signing, signing_run
 
-KEY, MAKER = b"\x41" * 32, b"\x42" * 32
-OWNER = Keystore(KEY).owner_address
 LATER = NOW_NS // 10**9 + 3_000_000_000
 """A deadline that no policy admits."""
 
@@ -40,67 +31,10 @@ def pack() -> EmbeddedEngine:
     return EmbeddedEngine(load_bundle([pack_folder()]))
 
 
-class Signing(Money):
-    """A run that may approve a token for one contract."""
-
-    token: Contract
-    router: Contract
-
-    def live(self) -> None:
-        super().live()
-        signer = TrustingSigner(Keystore(self.key))
-        self.connectors["signing"] = SigningConnector(self.chain, signer)
-
-    async def ask(self, tool: str, **arguments: Any) -> Reply:
-        return await self.pipeline.handle(Call(run=self.name, tool=tool, arguments=arguments))
-
-    async def approve(self, units: int, method: str = "approve", **more: Any) -> Reply:
-        asked = {"token": self.token.address, "spender": self.router.address, "standard": "erc20", "method": method}
-        return await self.ask("wallet.approve", **{**asked, "amount": str(units), **more})
-
-    async def allowed(self) -> int:
-        return int(await self.token.read(self.node, "allowance", self.address, self.router.address))
-
-    @property
-    def exposed(self) -> int:
-        return self.run.book.lines["wallet", token_asset(self.token.address)].exposed
-
-    def permit(self, units: int, *, deadline: int) -> dict[str, Any]:
-        members = ("address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline")
-        typed = [dict(zip(("type", "name"), each.split(), strict=True)) for each in members]
-        said = {"owner": self.address, "spender": self.router.address, "value": units, "nonce": 0, "deadline": deadline}
-        domain = {"name": "US Dollar", "version": "1", "chainId": CHAIN_ID, "verifyingContract": self.token.address}
-        return {"types": {"Permit": typed}, "primaryType": "Permit", "domain": domain, "message": said}
-
-
 @pytest.fixture
 async def money(url: str, pack: EmbeddedEngine) -> AsyncIterator[Signing]:
-    node = Node(url)
-    maker = str(Account.from_key(MAKER).address)
-    if await node.quantity("eth_getBalance", maker, "latest") < ETHER:
-        await send(node, KEY, maker, value=10 * ETHER)
-    token = await deploy(node, MAKER, "Token", "US Dollar", "USD", 6, 1000)
-    router = await deploy(node, MAKER, "Multicall")
-    block: Any = await node.call("eth_getBlockByNumber", "latest", False)
-    await node.close()
-    granted = f"""
-[tokens.USDX]
-address = "{token.address}"
-decimals = 6
-budget = "0.0001 USDX"
-per_approval = "0.00006 USDX"
-[tokens.USDX.spenders]
-router = "{router.address}"
-[signing]
-domains = []
-messages = ["I agree to {{word}}."]
-"""
-    rig = Signing(url, KEY, mandate=MANDATE + granted, engine=pack, receipt_seconds=5)
-    rig.token, rig.router = token, router
-    rig.clock.advance(max(0, int(block["timestamp"], 16) - rig.clock.now_ns() // 10**9))  # deadlines are the chain's
-    await rig.open()
-    yield rig
-    await rig.close()
+    async with signing_run(url, pack) as rig:
+        yield rig
 
 
 async def test_an_approval_within_the_budget_is_mined_and_exposed_and_no_more_is_given(money: Signing) -> None:

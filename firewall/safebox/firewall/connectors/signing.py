@@ -17,9 +17,10 @@ from safebox.firewall.connectors.transaction import Payment, from_plan
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
-from safebox.firewall.core.money import UNITS_MAX, Amount, token_asset
+from safebox.firewall.core.money import UNITS_MAX
 from safebox.firewall.core.outcome import Outcome, Quote
 from safebox.firewall.core.record import Charge
+from safebox.firewall.core.signature import taken_in_all
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.simulated import Move
 from safebox.firewall.core.typed_data import Handed, read_handed
@@ -152,12 +153,8 @@ def _handed(args: SignTypedData) -> Handed:
 
 
 def _takings(handed: Handed) -> tuple[Charge, ...]:
-    """What typed data lets others take; more than there can be is all there can be, which no budget has."""
-    return tuple(
-        Charge(ACCOUNT_WALLET, Amount(min(taking.units, UNITS_MAX), token_asset(taking.token)))
-        for taking in handed.takings
-        if taking.units
-    )
+    """What typed data lets others take, one charge a token."""
+    return tuple(Charge(ACCOUNT_WALLET, amount) for amount in taken_in_all(handed) if amount.units)
 
 
 def _given(args: Approve) -> tuple[Charge, ...]:

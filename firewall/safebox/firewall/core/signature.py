@@ -11,7 +11,7 @@ from safebox.firewall.core.mandate import Mandate, TokenGrant
 from safebox.firewall.core.messages import classify, matches, read_sign_in
 from safebox.firewall.core.money import UNITS_MAX, Amount, token_asset
 from safebox.firewall.core.signing import SignMessage, SignTypedData
-from safebox.firewall.core.typed_data import Taking, read_handed
+from safebox.firewall.core.typed_data import Handed, Taking, read_handed
 
 CHAIN_MAX: Final = 2**53 - 1
 """Beyond this an engine may round a number; no chain has such an id."""
@@ -77,9 +77,6 @@ def _blank(standard: str, digest: str) -> dict[str, Any]:
 def _typed(args: SignTypedData, mandate: Mandate, own: str | None, contracts: Contracts, now_s: int) -> dict[str, Any]:
     data = args.parsed()
     handed = read_handed(data.types, data.primary_type, data.domain, data.message)
-    totals = Counter[str]()
-    for taking in handed.takings:
-        totals[taking.token] += taking.units
     chain = int(data.domain.get("chainId", -1))
     return {
         **_blank(handed.standard, args.digest),
@@ -87,9 +84,17 @@ def _typed(args: SignTypedData, mandate: Mandate, own: str | None, contracts: Co
         "contract": data.domain.get("verifyingContract"),
         "signer_self": handed.signer is None or handed.signer == own,
         "takings": [_taking(each, mandate, own, contracts) for each in handed.takings],
-        "totals": [Amount(min(units, UNITS_MAX), token_asset(token)) for token, units in sorted(totals.items())],
+        "totals": taken_in_all(handed),
         "valid_s": max((_left(each.until, now_s) for each in handed.takings), default=None),
     }
+
+
+def taken_in_all(handed: Handed) -> list[Amount]:
+    """What may be taken of each token together; more than there can be is all there can be, which no budget has."""
+    totals = Counter[str]()
+    for taking in handed.takings:
+        totals[taking.token] += taking.units
+    return [Amount(min(units, UNITS_MAX), token_asset(token)) for token, units in sorted(totals.items())]
 
 
 def _left(until: int, now_s: int) -> int:
