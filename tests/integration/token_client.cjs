@@ -32,7 +32,7 @@ async function main() {
   seen.let = (await (await token.approve(told.router, told.let)).wait()).status;
   seen.allowance = String(await token.allowance(address, told.router));
   seen.over = await failure(token.approve(told.router, told.over));
-  seen.unlisted = await failure(token.approve(told.stranger, 1));
+  seen.unlisted = await failure(token.approve(told.token, 1));
   seen.reverts = await failure(token.transfer(told.payee, 10n ** 12n));
   http.destroy();
   await live.destroy();
