@@ -33,7 +33,7 @@ def test_all_its_tests_pass_and_reach_every_line() -> None:
 def test_every_reason_code_is_tested_beside_its_rule() -> None:
     for code in reason_codes([PACK]):
         tests = Path(code.file).with_name(f"{Path(code.file).stem}_test.rego").read_text()
-        assert f'"{code.code}" in' in tests, code.code
+        assert f'"{code.code}"' in tests, code.code
         assert "fixtures.broken(" in tests, code.file
 
 
