@@ -17,6 +17,7 @@ from eth_account.messages import encode_defunct, encode_typed_data
 
 from safebox.firewall.accounts import unsigned_transaction
 from safebox.firewall.connectors.transaction import Offer, Payment
+from safebox.firewall.core.leaves import Reading
 from safebox.firewall.core.record import Decided
 from safebox.firewall.keyfile import FOLDER, OWNER_NAME, keep_key
 from safebox.firewall.signer import wire
@@ -24,6 +25,7 @@ from safebox.firewall.signer.allow import signer_for
 from safebox.firewall.signer.server import Signer
 from safebox.firewall.signer.watermark import Watermark
 from safebox.firewall.store.notary import VERIFIER_NAME
+from tests.calls import BATCHER, PAYEE, SHOP, TOKEN, call, transfer
 from tests.signers import FEE, TIP, Book, wei
 
 KEY: Final = b"\x51" * 32
@@ -31,6 +33,14 @@ KEY: Final = b"\x51" * 32
 RLP: Final[Any] = rlp
 PLACES: Final = ("chain_id", "nonce", "tip", "fee", "gas", "to", "value", "data", "access")
 NUMBERS: Final = PLACES[:5]
+BATCH: Final = "executeBatch((address,uint256,bytes)[])"
+LISTED: Final = "buy(uint256,address,bytes32[])"
+READINGS: Final = (Reading(SHOP, functions=(LISTED,)), Reading(TOKEN, "erc20"))
+CALLS: Final = {
+    "token": (TOKEN, transfer(5)),
+    "shop": (SHOP, call(LISTED, 7, PAYEE, [b"\x01" * 32])),
+    "batch": (BATCHER, call(BATCH, [(TOKEN, 0, transfer(5)), (SHOP, 0, call(LISTED, 1, PAYEE, []))])),
+}
 DEARER: Final = Offer(max_fee_per_gas=wei(3 * FEE), max_priority_fee_per_gas=wei(3 * TIP))
 SCRYPT_N: Final = 2**4
 
@@ -61,6 +71,9 @@ class Desk:
             "fund": book.moved("wallet.fund", book.run()),
             "sweep": book.moved("wallet.sweep", book.run()),
         }
+        for name, (to, calldata) in CALLS.items():
+            transactions[name] = decided, _ = book.call(book.run(), calldata, to=to, contracts=READINGS)
+            book.write(decided)
         self.cases: list[Case] = [
             *(_planned(name, decided, plan) for name, (decided, plan) in transactions.items()),
             Case("typed_data", typed, "typed_data", data.typed_data.encode()),

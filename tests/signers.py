@@ -20,6 +20,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.decision import Answer, Verdict
 from safebox.firewall.core.document import decided_event, shown_action, understand
+from safebox.firewall.core.leaves import Reading
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Charge, Decided, LedgerEvent, Settled, encode_event
 from safebox.firewall.core.signing import SignMessage, SignTypedData
@@ -31,6 +32,7 @@ from safebox.firewall.signer import wire
 from safebox.firewall.signer.process import Process, begin
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
+from tests.calls import TOKEN
 from tests.twins import MANDATE, PAYEE
 
 CHAIN_ID = 31337
@@ -147,6 +149,16 @@ class Book:
         event = self.decided(run, "wallet.approve", asked, as_plan(payment))
         self.write(event)
         return event, payment
+
+    def call(
+        self, run: str, data: bytes, *, to: str = TOKEN, contracts: tuple[Reading, ...] = (), **plan: Any
+    ) -> tuple[Decided, Payment]:
+        """A call of a contract, as it was judged; not written yet."""
+        plain = [msgspec.to_builtins(each) for each in contracts]
+        asked = {"to": to, "value": "0 wei", "data": "0x" + data.hex(), "contracts": plain}
+        said: dict[str, Any] = {"to": to, "value": wei(0), "data": "0x" + data.hex(), "gas": 200_000, **plan}
+        payment = self.payment(run, **said)
+        return self.decided(run, "wallet.call", asked, as_plan(payment)), payment
 
     def typed(self, run: str, chain_id: int = CHAIN_ID) -> tuple[Decided, SignTypedData]:
         """A permit."""

@@ -12,7 +12,7 @@ import resource
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ from safebox.firewall.signer.allow import FRESH_SECONDS
 from safebox.firewall.signer.client import SignerClient
 from safebox.firewall.signer.process import begin
 from safebox.firewall.signer.refusal import SignerRefused
+from tests.calls import transfer
+from tests.signer_desk import CALLS, READINGS
 from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
 
@@ -353,6 +355,59 @@ def test_the_plan_is_what_the_action_asked_for(book: Book, gateway: Gateway) -> 
     other, wrong = book.approval(run, data=call.data[:-2] + "ff")
     assert gateway.refused(other, wrong) == "not_the_action"
     gateway.signed(approved, call)
+
+
+def judged_as(decided: Decided, leaves: list[Any]) -> Decided:
+    """The same allow, of which policy was shown these leaves."""
+    shown = msgspec.json.decode(bytes(decided.action))
+    shown["args"]["leaves"] = leaves
+    return msgspec.structs.replace(decided, action=msgspec.Raw(msgspec.json.encode(shown)))
+
+
+def leaves_of(decided: Decided) -> list[Any]:
+    """The leaves that policy was shown."""
+    shown: dict[str, Any] = msgspec.json.decode(bytes(decided.action))
+    return list(shown["args"]["leaves"])
+
+
+def test_a_call_is_signed_if_its_data_are_the_leaves_that_were_judged(book: Book, gateway: Gateway) -> None:
+    decided, payment = book.call(book.run(), transfer(5))
+    book.write(decided)
+    assert decode_transaction(gateway.signed(decided, payment))["data"] == transfer(5)
+    other, planned = book.call(book.run(), transfer(5))
+    book.write(other)
+    assert gateway.refused(other, changed(planned, data="0x" + transfer(6).hex())) == "not_the_plan"
+
+
+LIES: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "less": lambda leaves: [{**leaves[0], "amount": {**leaves[0]["amount"], "units": "4".zfill(78)}}],
+    "another payee": lambda leaves: [{**leaves[0], "other": STRANGER}],
+    "another token": lambda leaves: [{**leaves[0], "contract": STRANGER}],
+    "of another standard": lambda leaves: [{**leaves[0], "standard": "erc721"}],
+    "a part left out": lambda leaves: leaves[:-1],
+    "a part twice": lambda leaves: leaves * 2,
+    "in another order": lambda leaves: leaves[::-1],
+    "not by a batch": lambda leaves: [{**each, "carriers": []} for each in leaves],
+    "another argument": lambda leaves: [leaves[0], {**leaves[1], "arguments": []}],
+    "another function": lambda leaves: [leaves[0], {**leaves[1], "method": "open()"}],
+    "addresses left out": lambda leaves: [leaves[0], {**leaves[1], "addresses": []}],
+    "nothing": lambda _: [],
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_call_that_was_judged_by_other_leaves_than_its_own_is_not_signed(
+    book: Book, gateway: Gateway, name: str
+) -> None:
+    to, data = CALLS["batch"]
+    decided, payment = book.call(book.run(), data, to=to, contracts=READINGS)
+    forged = judged_as(decided, LIES[name](leaves_of(decided)))
+    book.write(forged)
+    assert gateway.refused(forged, payment) == "not_the_action", name
+    honest, planned = book.call(book.run(), data, to=to, contracts=READINGS)
+    honest = judged_as(honest, leaves_of(honest))
+    book.write(honest)
+    gateway.signed(honest, planned)
 
 
 def test_typed_data_is_signed_as_it_was_decided_and_once(book: Book, gateway: Gateway) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from safebox.firewall.signer import wire
 from tests.fuzz import requests
-from tests.signer_desk import PLACES, RLP, Desk, dearer, reads_as_decided, with_value
+from tests.signer_desk import CALLS, PLACES, RLP, Desk, dearer, reads_as_decided, with_value
 
 TIMES = 1_000
 
@@ -35,8 +35,8 @@ def edited(content: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
     return content
 
 
-CASES = ("transfer", "approve", "fund", "sweep", "typed_data", "message")
-PLANNED = st.sampled_from(CASES[:4])
+CASES = ("transfer", "approve", "fund", "sweep", *CALLS, "typed_data", "message")
+PLANNED = st.sampled_from(CASES[:-2])
 EDITS = st.lists(st.tuples(st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=40)), min_size=1, max_size=4)
 FIELD = st.sampled_from(PLACES[:-1])
 SOME = st.integers(0, 2**256 - 1) | st.integers(0, 100)

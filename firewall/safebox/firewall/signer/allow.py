@@ -21,7 +21,7 @@ from safebox.firewall.connectors.transaction import Payment
 from safebox.firewall.core.addresses import checksummed, keccak256
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.arguments import MoveFunds, Transfer
-from safebox.firewall.core.calls import CallContract
+from safebox.firewall.core.calls import CallContract, read_again
 from safebox.firewall.core.digests import message_digest, typed_data_digest
 from safebox.firewall.core.messages import classify
 from safebox.firewall.core.money import decode_amount
@@ -163,11 +163,19 @@ def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> 
         case Approve() as args:
             meant = (to, value, data) == (args.token, 0, approval_data(args))
         case CallContract() as args:
-            meant = (to, value, data) == (args.to, args.value.units, args.content())
+            meant = (to, value, data) == (args.to, args.value.units, args.content()) and _reads_as_judged(args)
         case _:
             meant = False
     if not meant or (decided.caller is Caller.OWNER) is not (decided.tool in ("wallet.fund", "wallet.sweep")):
         raise Refused("not_the_action", "the plan is not what the action asked for")
+
+
+def _reads_as_judged(args: CallContract) -> bool:
+    """Whether the data, read here once more, are the leaves that policy judged."""
+    try:
+        return read_again(args) == args.leaves
+    except CallerError:
+        return False
 
 
 def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved:
