@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
+from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.money import UNITS_MAX
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.errors import CallerError
@@ -144,3 +146,56 @@ def test_what_is_refused_before_it_is_asked_has_its_reason(change: dict[str, Any
     with pytest.raises(CallerError) as caught:
         transaction_action({"from": ADDRESS, "to": TOKEN} | change, VIEW)
     assert caught.value.code == code
+
+
+NUMBERS = st.integers(0, 2**64).map(hex) | st.integers(21_000, 60_000).map(hex) | st.sampled_from(["0x", "0x00", 1, ""])
+DATA = st.sampled_from(
+    [b"", transfer(7), call("approve(address,uint256)", PAYEE, 3), call("multicall(bytes[])", [transfer(1)])]
+)
+ACCESS: list[Any] = [[], None, [{"address": PAYEE, "storageKeys": []}]]
+OBJECTS: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"from": st.just(ADDRESS), "to": st.sampled_from([PAYEE, TOKEN, TOKEN.lower(), ""])},
+    optional={
+        **dict.fromkeys(
+            ("value", "gas", "nonce", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"), NUMBERS | st.none()
+        ),
+        **dict.fromkeys(("data", "input"), (DATA | st.binary(max_size=70)).map(lambda data: "0x" + data.hex())),
+        "type": st.sampled_from(["0x0", "0x1", "0x2", "0x3", "0x4", 2, None]),
+        "chainId": st.sampled_from([hex(CHAIN_ID), hex(CHAIN_ID), "0x1", None]),
+        "accessList": st.sampled_from(ACCESS),
+    },
+)
+
+
+def said(asked: dict[str, Any], name: str) -> int | None:
+    """What the object says, read by Python alone."""
+    return None if asked.get(name) is None else int(asked[name], 16)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    OBJECTS, st.sets(st.sampled_from(["type", "gasPrice", "accessList", "input", "chainId", "value", "nonce", "gas"]))
+)
+def test_an_object_of_any_type_is_refused_or_read_to_its_own_numbers(asked: dict[str, Any], without: set[str]) -> None:
+    asked = {name: value for name, value in asked.items() if name not in without}
+    try:
+        tool, arguments = transaction_action(asked, VIEW)
+        args = TOOLS[tool].parse(arguments)
+    except CallerError:
+        return
+    data = bytes.fromhex((asked.get("data") or asked.get("input") or "0x")[2:])
+    match tool:
+        case "wallet.transfer":
+            to, value, content = args.to, args.amount.units, b""
+        case "wallet.approve":
+            to, value, content = args.token, 0, approval_data(args)
+        case _:
+            to, value, content = args.to, args.value.units, args.content()
+    assert (to.lower(), value, content) == (asked["to"].lower(), said(asked, "value") or 0, data)
+    offered = said(asked, "gasPrice" if asked.get("gasPrice") is not None else "maxFeePerGas")
+    fees = args.max_fee_per_gas, args.max_priority_fee_per_gas
+    assert [each and each.units for each in fees] == [offered, said(asked, "maxPriorityFeePerGas")]
+    assert (args.gas, args.nonce) == (said(asked, "gas"), said(asked, "nonce"))
+    assert said(asked, "type") in (None, 0, 2)
+    assert said(asked, "chainId") in (None, CHAIN_ID)
+    assert not asked.get("accessList")
