@@ -6,10 +6,10 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test bench crash fuzz lock clean
+.PHONY: help demo check test bench behaviour-bench crash fuzz lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Install into .venv and watch an agent meet its firewall (root is not needed)
 	@$(VENV)/bin/python -m tests.provision sandbox
@@ -25,6 +25,9 @@ test: ## Everything, on the real parts (as root it installs the missing ones fir
 bench: $(VENV)/.installed-dev ## Measure, print a table, write build/bench.json
 	@$(VENV)/bin/python -m tests.provision opa anvil
 	@$(VENV)/bin/python -m tests.bench
+
+behaviour-bench: $(VENV)/.installed-dev ## Measure what the behaviour detectors find and what they wrongly take for it
+	@$(VENV)/bin/python -m tests.bench.behaviour
 
 crash: $(VENV)/.installed-dev ## Kill the firewall 500 times under load and hold the world against its ledger
 	@$(VENV)/bin/python -m tests.provision sandbox anvil

@@ -69,8 +69,8 @@ def show(message: ChatCompletionMessageParam) -> None:
 
 def let_the_model_try(address: str) -> str:
     messages: list[ChatCompletionMessageParam] = [
-        {"role": "system", "content": PROMPT.format(address=address)},
-        {"role": "user", "content": os.environ["SAFEBOX_TASK"]},
+        {"role": "system", "content": os.environ["SAFEBOX_TASK"]},
+        {"role": "user", "content": PROMPT.format(address=address)},  # as instructions, this goal would be refused
     ]
     with OpenAI() as openai:
         model = os.environ["OPENAI_MODEL"]

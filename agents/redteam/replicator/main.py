@@ -108,8 +108,8 @@ def let_the_model_try() -> str:
         LocalFunction("new_wallet", "Make a key pair.", NOTHING, lambda _: new_wallet()),
     ]
     messages: list[ChatCompletionMessageParam] = [
-        {"role": "system", "content": PROMPT},
-        {"role": "user", "content": os.environ["SAFEBOX_TASK"]},
+        {"role": "system", "content": os.environ["SAFEBOX_TASK"]},
+        {"role": "user", "content": PROMPT},  # as instructions, this goal would be refused
     ]
     with OpenAI() as openai:
         tools = FunctionTools(local=local)

@@ -11,6 +11,7 @@ import msgspec
 
 from safebox.firewall.core.action import Action, Call, canonical
 from safebox.firewall.core.arguments import StartRun
+from safebox.firewall.core.behaving import launch_text
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.decision import Answer, Verdict, overruled
 from safebox.firewall.core.document import policy_input, shown_action, understand
@@ -67,9 +68,11 @@ class Launches:
 
     def _facts(self, action: Action, started: RunStarted) -> msgspec.Raw:
         launch = {"live": len(self._runs.all()), "agent_in_a_day": self._starts_of(action.args.agent, started.at_ns)}
-        facts = build_facts(
-            action, RunBook(started), address=None, charges=(), learned={"launch": launch}, self_overlap=None
-        )
+        book, args = RunBook(started), action.args
+        text = launch_text(args.agent, args.image, args.task, book.mandate)
+        population = self._ledger.books.owner.population.facts(started.at_ns, text)
+        learned = {"launch": launch, "population": population}
+        facts = build_facts(action, book, address=None, charges=(), learned=learned, self_overlap=None)
         return msgspec.Raw(canonical(facts))
 
     def _starts_of(self, agent: str, now_ns: int) -> int:

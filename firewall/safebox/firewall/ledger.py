@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from safebox.firewall.core.books import Books, RunBook
+from safebox.firewall.core.orders import ordered_events
 from safebox.firewall.core.record import (
     Decided,
     LaunchDecided,
@@ -138,7 +139,7 @@ class Ledger:
         return self._moved.get(self.books.runs[run].root, 0)
 
     def reserve(self, event: Decided, mark: int | None = None) -> Awaitable[None]:
-        """Reserve at once; what is returned waits until the decision is durable.
+        """Reserve at once, with what the decision orders; what is returned waits until both are durable.
 
         Args:
             event: the decision.
@@ -157,9 +158,12 @@ class Ledger:
         still = None if event.denied else self._still(event.run, mark)
         if still is not None and not still():
             raise LedgerMoved("another firewall wrote about this run meanwhile")
-        self.books.apply(event)
+        events = [event, *ordered_events(event, self.books.tree(event.run))]
+        for each in events:
+            self.books.apply(each)
         sealed = event.allowed and TOOLS[event.tool].moves_wallet  # the signer signs nothing without it
-        return self._durable(event, self._store.append([encode_event(event)], still=still, sealed=sealed))
+        records = [encode_event(each) for each in events]
+        return self._durable(event, self._store.append(records, still=still, sealed=sealed))
 
     async def start(self, event: RunStarted) -> None:
         """Record the start of a run; a child's grant is taken out of its parent's at once.

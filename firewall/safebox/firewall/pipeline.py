@@ -196,4 +196,4 @@ class Pipeline:
         age = (self._clock.now_ns() - action.received_ns) / 1e9
         self._metrics.decided(action.tool, decided.answer.verdict, decided.answer.reasons, age)
         self._metrics.monitored(decided.answer.monitored)
-        self._runs.tell(decided)
+        self._runs.tell_decided(decided)

@@ -14,6 +14,7 @@ _SIGNING: Final = ("wallet.approve", "wallet.sign_typed_data", "wallet.sign_mess
 _TAKING: Final = ("wallet.approve", "wallet.sign_typed_data")
 _CALL: Final = ("wallet.call",)
 _TRIED: Final = ("wallet.transfer", "wallet.approve", *_CALL)
+_MOVING: Final = ("wallet.transfer", *_SIGNING, *_CALL)
 _LAUNCH: Final = ("run.start",)
 _COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
 
@@ -164,6 +165,22 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "replication.own_payload": _OUTWARD,
     "replication.secret_leaves": _OUTWARD,
     "accumulation.solicits_funds": _OUTWARD,
+    "behaviour.chain": _OUTWARD,
+    "behaviour.chain_begins": _OUTWARD,
+    "behaviour.unknown": _OUTWARD,
+    "behaviour.throttled": _OUTWARD,
+    "behaviour.probing": _MOVING,
+    "behaviour.probing_on": _MOVING,
+    "behaviour.trading_loop": _MOVING,
+    "behaviour.pass_through": _MOVING,
+    "behaviour.drip": _MOVING,
+    "behaviour.retains": _MOVING,
+    "behaviour.reinvests": ("compute.start", "inference.chat", "agent.spawn"),
+    "behaviour.fan_out": _OUTWARD,
+    "behaviour.collects": _OUTWARD,
+    "behaviour.off_purpose": _OUTWARD,
+    "behaviour.own_goal": ("run.start", "inference.chat"),
+    "behaviour.population": _LAUNCH,
     "launch.agent_not_listed": _LAUNCH,
     "launch.image_not_listed": _LAUNCH,
     "launch.too_long": _LAUNCH,

@@ -11,6 +11,8 @@ import msgspec
 
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.books import RunBook
+from safebox.firewall.core.orders import ordered_events, orders_of
+from safebox.firewall.core.record import Decided
 from safebox.firewall.core.reply import Reply
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.evidence import Evidence
@@ -99,6 +101,17 @@ class Runs:
         """Show an event to everyone who watches."""
         if self._watchers:
             self.tell_plain(_shortened(msgspec.to_builtins(event, enc_hook=_as_text)))
+
+    def tell_decided(self, decided: Decided) -> None:
+        """Show a decision, and what it ordered; who watches over the sandboxes ends those that were killed by it."""
+        self.tell(decided)
+        for event in ordered_events(decided, ()):
+            self.tell(event)
+        if any(order.do == "kill_tree" for order in orders_of(decided)):
+            one = self._live.get(decided.run)
+            tree = [run for run in self._live.values() if one is not None and run.book.root == one.book.root]
+            for run in tree:
+                self.tell_plain({"event": "stop", "run": run.view.id, "reason": "killed"})
 
     def tell_plain(self, event: dict[str, Any]) -> None:
         """Show something that is no ledger event: a stop, a reload of the policy."""

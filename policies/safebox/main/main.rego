@@ -3,6 +3,7 @@
 # description: Collects what the domains say. Any deny beats any hold, any hold beats any allow, and no allow is a deny.
 package safebox.main
 
+import data.data.behaviour
 import data.data.holds
 import data.data.limits
 import data.data.modes
@@ -26,7 +27,7 @@ decision := {"verdict": "allow", "reasons": [], "obligations": {}} if {
 } else := {
 	"verdict": "deny",
 	"reasons": [reason | some reason in _denials],
-	"obligations": object.union(_retry, _told),
+	"obligations": object.union_n([_retry, _told, _orders]),
 } if {
 	count(_denials) > 0
 } else := {"verdict": "allow", "reasons": [], "obligations": _told} if {
@@ -120,6 +121,22 @@ _is_monitored(reason) if {
 
 _always_enforced(reason) if strings.any_prefix_match(reason.code, always_enforced)
 
+# What is to be done about the run that asked, by the codes of the no.
+default _orders := {}
+
+_orders := {"respond": [order | some order in _ordered]} if count(_ordered) > 0
+
+_ordered contains {"do": what, "code": reason.code} if {
+	some reason in _denials
+	some what in behaviour.responses[reason.code]
+	what != "throttle"
+}
+
+_ordered contains {"do": "throttle", "code": reason.code, "seconds": behaviour.throttle_s} if {
+	some reason in _denials
+	"throttle" in behaviour.responses[reason.code]
+}
+
 # A deny for its rate, its hour or a freeze alone is a limit: asking later may pass, and asking was no fault.
 default _retry := {}
 
@@ -132,6 +149,8 @@ _retry := {"retry_after_s": limits.rate.retry_after_s} if {
 _passes(code) if strings.any_prefix_match(code, {"rate.", "hours.", "freeze."})
 
 _passes(code) if code in {"transfer.frozen", "approval.frozen", "call.frozen"}
+
+_passes(code) if code == "behaviour.throttled"
 
 # Nothing holds it, or what holds it has passed in a way that is enough for everything that holds it now.
 _nothing_waits if count(_holds) == 0
@@ -237,6 +256,9 @@ _known if {
 	input.action.kind == tool.kind
 	input.action.effects == tool.effects
 }
+
+# What is only looked at is no behaviour; this keeps reading cheap.
+_more_than_a_look if not input.action.effects == ["read"]
 
 _allowed if {
 	_known
@@ -385,6 +407,11 @@ _objections contains reason if some reason in data.safebox.replication.deny
 
 _objections contains reason if some reason in data.safebox.accumulation.deny
 
+_objections contains reason if {
+	_more_than_a_look
+	some reason in data.safebox.behaviour.deny
+}
+
 _objections contains reason if some reason in data.safebox.shape.deny
 
 _objections contains reason if some reason in data.safebox.hours.deny
@@ -402,6 +429,11 @@ _requests contains reason if {
 }
 
 _requests contains reason if some reason in data.safebox.provenance.hold
+
+_requests contains reason if {
+	_more_than_a_look
+	some reason in data.safebox.behaviour.hold
+}
 
 # Site rules are filed under the kind they are about, or under "all"; see the folder's README.
 _objections contains reason if some reason in data.safebox.site[input.action.kind].deny

@@ -514,3 +514,35 @@ test_a_reason_that_is_no_reason_is_never_monitored if {
 	answer.verdict == "deny"
 	answer.reasons == ["said by nobody"]
 }
+
+_chain(steps) := fixtures.set(fixtures.web, "/facts/behaviour/chain", steps)
+
+_respond(document) := answer.obligations.respond if {
+	answer := data.safebox.main.decision with input as document
+}
+
+test_a_no_orders_what_data_names_for_its_code if {
+	_respond(_chain(["code", "compute", "key"])) == [{"do": "quarantine", "code": "behaviour.chain"}]
+	probing := fixtures.set(fixtures.transfer, "/facts/behaviour/probing", 3)
+	_respond(probing) == [{"do": "throttle", "code": "behaviour.probing", "seconds": 60}]
+}
+
+test_a_hold_and_a_yes_order_nothing if {
+	every document in [_chain(["code", "compute"]), fixtures.web] {
+		answer := data.safebox.main.decision with input as document
+		not "respond" in object.keys(answer.obligations)
+	}
+}
+
+test_what_the_owner_is_refused_because_of_behaviour_is_nothing if {
+	document := fixtures.set(_chain(["code", "compute", "key"]), "/action/caller", "owner")
+	answer := data.safebox.main.decision with input as document
+	not "respond" in object.keys(answer.obligations)
+}
+
+test_a_throttled_run_is_told_when_to_ask_again if {
+	document := fixtures.set(fixtures.email, "/facts/behaviour/throttled", true)
+	answer := data.safebox.main.decision with input as document
+	answer.verdict == "deny"
+	answer.obligations == {"retry_after_s": 60}
+}

@@ -23,8 +23,11 @@ NOT_WITHOUT_A_SITE = {
     "launch.agent_not_listed",
     "launch.image_not_listed",
     "launch.grants_too_much",
+    "behaviour.off_purpose",
+    "behaviour.retains",
 }
-"""Codes that the pack gives only beside a site's rules or tables: it names one group and bounds no agent."""
+"""Codes that the pack gives only beside a site's rules or tables: it names one group, bounds no agent, and only tells
+of signals."""
 NEAR = (2**53, 2**64)
 UNITS_MAX = 2**256 - 1
 

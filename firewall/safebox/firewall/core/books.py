@@ -9,12 +9,14 @@ Rule 5: what is earned adds to no line; it waits for its sweep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from safebox.firewall.behaviour.owner import OwnerRecord
 from safebox.firewall.core.accounts import Line
+from safebox.firewall.core.behaving import Behaving
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.keys import UsedKeys
@@ -77,38 +79,17 @@ class RunBook:
     """What the ledger knows of one run."""
 
     __slots__ = (
-        "denied",
-        "denied_count",
-        "earned",
-        "ended",
-        "exposures",
-        "frozen",
-        "funded",
-        "given_again",
-        "holds",
-        "keys",
-        "killed",
-        "lines",
-        "mandate",
-        "open",
-        "parent",
-        "paused",
-        "rates",
-        "root",
-        "settled",
-        "stalled",
-        "started",
-        "swept",
-        "unknown",
-        "unswept",
-        "used",
-    )
+        "behaving", "denied", "denied_count", "earned", "ended", "exposures", "frozen", "funded", "given_again",
+        "holds", "keys", "killed", "lines", "mandate", "open", "parent", "paused", "rates", "root", "settled",
+        "stalled", "started", "swept", "unknown", "unswept", "used",
+    )  # fmt: skip
 
-    def __init__(self, started: RunStarted, parent: RunBook | None = None) -> None:
+    def __init__(self, started: RunStarted, parent: RunBook | None = None, owner: OwnerRecord | None = None) -> None:
         self.started = started
         self.parent = parent
         self.root: str = started.run if parent is None else parent.root
         self.mandate: Mandate = decode_mandate(bytes(started.mandate))
+        self.behaving = Behaving(started, self.mandate, owner or OwnerRecord())
         grants = self.mandate.grants()
         if parent is not None and not parent.can_lend(grants):
             raise ValueError(f"{started.run} was given more than its parent had")
@@ -259,6 +240,7 @@ class RunBook:
         self.ended = event
         self.keys.clear()
         self.settled.clear()
+        self.behaving.end()
         self.used = UsedKeys()
         self.holds.stop("run_ended")
         for line in self.lines.values():
@@ -276,6 +258,7 @@ class Books:
 
     def __init__(self) -> None:
         self.runs: dict[str, RunBook] = {}
+        self.owner = OwnerRecord()
         self.bundle = ""
         self.activated: PolicyActivated | None = None
         self.policy_version = 0
@@ -286,6 +269,11 @@ class Books:
     def stalls(self) -> int:
         """How many actions ended the firewall that judged them."""
         return sum(len(book.stalled) for book in self.runs.values())
+
+    def tree(self, run: str) -> Iterator[str]:
+        """The live runs of the tree that this run is part of; looks at every run, so it is for emergencies."""
+        root = self.runs[run].root
+        return (name for name, book in self.runs.items() if book.root == root and not book.killed and not book.ended)
 
     def _activate(self, event: PolicyActivated) -> None:
         self.bundle = event.bundle
@@ -313,22 +301,28 @@ class Books:
             case PolicyRefused() | LaunchDecided():
                 pass  # nothing came of it yet
             case Received():
-                self.runs[event.run].earn(event.amount)
+                self._received(event)
             case Voted() | HoldClosed() | AskedAgain():
                 self.runs[event.run].answered(event)
             case _:
                 self.runs[event.run].told(event)
 
+    def _received(self, event: Received) -> None:
+        self.runs[event.run].earn(event.amount)
+        self.runs[event.run].behaving.received(event)
+
     def _started(self, event: RunStarted) -> None:
         if event.run in self.runs:
             raise ValueError(f"{event.run} was started before")
         parent = msgspec.json.decode(event.run_view, type=Kin).parent
-        self.runs[event.run] = RunBook(event, None if parent is None else self.runs[parent])
+        self.runs[event.run] = RunBook(event, None if parent is None else self.runs[parent], self.owner)
+        self.runs[event.run].behaving.began()
 
     def _decided(self, event: Decided) -> None:
         book = self.runs[event.run]
         if event.key is not None:
             book.bind(event.key, msgspec.structs.replace(event, plan={}, action=_NULL, facts=_NULL))
+        book.behaving.decided(event)
         book.holds.decide(event)
         if not event.allowed:
             if event.denied:
@@ -354,6 +348,7 @@ class Books:
         book.unknown.discard(event.action_id)
         del book.open[event.action_id]
         _reserve(book, decided, -1)
+        book.behaving.settled(decided, event)
         if decided.caller is Caller.AGENT:
             book.settle(event, decided.at_ns)
         elif decided.tool == "wallet.sweep":
@@ -373,6 +368,7 @@ class Books:
         if bound is not None and bound.decision == event.decision:  # not another firewall's, under the same key
             del book.keys[event.key or ""]
         book.holds.revert(event)
+        book.behaving.revert(event)
         if event.allowed:
             del book.open[event.action_id]
             book.rate(event.kind).add(event.at_ns, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from functools import lru_cache
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -24,6 +24,11 @@ ANSWERS_KEPT: Final = 256
 MONITORED: Final = "monitored"
 """The obligation under which an answer tells what rules in monitor mode said."""
 
+RESPOND: Final = "respond"
+"""The obligation under which a no tells what is to be done about the run that asked."""
+THROTTLE_MAX: Final = 86_400
+"""A day: what is to last longer is for people."""
+
 
 class Verdict(enum.StrEnum):
     """The three answers there are."""
@@ -38,6 +43,14 @@ class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     code: str
     message: str
+
+
+class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing to do about the run that asked, and the reason code for which it is done."""
+
+    do: Literal["throttle", "freeze", "quarantine", "kill_tree"]
+    code: str
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=THROTTLE_MAX)] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +69,16 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         said = self.obligations.get(MONITORED)
         return () if said is None else msgspec.convert(said, tuple[Reason, ...], strict=True)
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """What is to be done about the run that asked.
+
+        Raises:
+            msgspec.ValidationError: if they aren't orders; such an answer is never parsed.
+        """
+        said = self.obligations.get(RESPOND)
+        return () if said is None else msgspec.convert(said, tuple[Order, ...], strict=True)
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -92,6 +115,7 @@ def parse_answer(raw: bytes | str) -> Answer:
         answer = _DECODER.decode(raw)
         json.loads(raw, object_pairs_hook=_unique, parse_int=_exact, parse_float=_exact, parse_constant=_exact)
         _check_monitored(answer)
+        _check_orders(answer)
     except (ValueError, RecursionError) as error:  # msgspec's and json's own errors are ValueErrors
         raise PolicyUnavailable(f"the policy's answer has the wrong shape: {error}", kind="shape") from error
     if answer.verdict is not Verdict.ALLOW and not answer.reasons:
@@ -116,12 +140,21 @@ def _check_monitored(answer: Answer) -> None:
         raise ValueError("nothing is monitored, and that is said")
 
 
+def _check_orders(answer: Answer) -> None:
+    if RESPOND in answer.obligations and not (answer.orders and answer.verdict is Verdict.DENY):
+        raise ValueError("nothing is ordered, or not beside a no, and that is said")
+    if any((order.do == "throttle") is (order.seconds is None) for order in answer.orders):
+        raise ValueError("a throttle has seconds, and nothing else has")
+
+
 def refusal(code: str, message: str) -> Answer:
     """The deny that stands in when no yes can be had."""
     return Answer(Verdict.DENY, (Reason(code, message),), {})
 
 
 def overruled(answer: Answer, reason: Reason) -> Answer:
-    """The deny that the firewall puts in an answer's place, with what was monitored in it."""
-    kept = {MONITORED: answer.obligations[MONITORED]} if MONITORED in answer.obligations else {}
+    """The deny that the firewall puts in an answer's place, with what was monitored and ordered in it."""
+    kept: dict[str, Any] = {
+        name: answer.obligations[name] for name in (MONITORED, RESPOND) if name in answer.obligations
+    }
     return Answer(Verdict.DENY, (reason,), kept)

@@ -18,6 +18,7 @@ from safebox.firewall.core.calls import CallContract, call_facts
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.mcp import CallMcp, mcp_facts
 from safebox.firewall.core.money import UNITS_MAX, pad
+from safebox.firewall.core.objectives import objective_facts
 from safebox.firewall.core.record import Charge
 from safebox.firewall.core.signature import Contracts, signature_facts, spender_facts, token_facts
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
@@ -88,8 +89,10 @@ def build_facts(
         **_outside(action, book.mandate, address, learned),
         "provenance": learned.get("provenance"),
         "lineage": learned.get("lineage"),
-        "population": None,
+        "population": learned.get("population"),
         "launch": learned.get("launch"),
+        "behaviour": book.behaving.facts(action, overlap=self_overlap, charges=charges),
+        "objective": objective_facts(action.args, book.mandate),
     }
 
 

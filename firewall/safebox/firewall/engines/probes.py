@@ -85,5 +85,6 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
             "simulation": None, "compute": None, "inference": None, "token": None, "spender": None, "call": None,
             "signature": None, "web": None, "mcp": None, "self_overlap": None, "approval": None,
             "provenance": None, "lineage": None, "population": None, "launch": None,
+            "behaviour": None, "objective": None,
         },
     }  # fmt: skip
