@@ -26,7 +26,7 @@ test_one_step_is_no_chain if {
 
 test_two_steps_wait_for_people if {
 	document := _with(fixtures.compute, "chain", ["code", "compute"])
-	_held == {"behaviour.chain_begins"} with input as document
+	"behaviour.chain_begins" in _held with input as document
 	count(_denied) == 0 with input as document
 }
 
@@ -87,6 +87,11 @@ test_turning_to_many_strangers_waits_for_people if {
 	every changed in _missing(document, "fan_out") {
 		"behaviour.unknown" in _denied with input as changed
 	}
+}
+
+test_what_passes_through_or_drips_is_named if {
+	"behaviour.pass_through" in _held with input as _with(fixtures.transfer, "passed_through", 99)
+	"behaviour.drip" in _held with input as _with(fixtures.transfer, "regular", 99)
 }
 
 test_whom_people_let_trade_trades if {
