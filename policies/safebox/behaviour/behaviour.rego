@@ -15,7 +15,7 @@ import data.data.behaviour
 #   remedy: Look at the steps in facts.behaviour.chain and at what joins them; start copies only as child runs.
 deny contains {"code": "behaviour.chain", "message": "This is one more step of what would make a copy."} if {
 	_judged
-	not _fewer_steps(behaviour.chain.deny)
+	not _fewer_steps("deny")
 }
 
 # METADATA
@@ -28,7 +28,7 @@ deny contains {"code": "behaviour.chain", "message": "This is one more step of w
 #   remedy: Approve it if both steps belong to the run's purpose.
 hold contains {"code": "behaviour.chain_begins", "message": "This and an earlier step together need a look."} if {
 	_judged
-	not _fewer_steps(behaviour.chain.hold)
+	not _fewer_steps("hold")
 }
 
 # METADATA
@@ -67,7 +67,7 @@ deny contains {"code": "behaviour.throttled", "message": "Only reading is possib
 #   remedy: Look at what the run asked for; it may pay again an hour after the last such step.
 deny contains {"code": "behaviour.probing", "message": "This feels for a limit."} if {
 	_moves_value
-	not _probes_less_than(behaviour.probing.throttle)
+	not _few_probes("throttle")
 }
 
 # METADATA
@@ -80,7 +80,7 @@ deny contains {"code": "behaviour.probing", "message": "This feels for a limit."
 #   remedy: Look at what the run asked for, then safebox thaw.
 deny contains {"code": "behaviour.probing_on", "message": "This still feels for a limit."} if {
 	_moves_value
-	not _probes_less_than(behaviour.probing.freeze)
+	not _few_probes("freeze")
 }
 
 # METADATA
@@ -268,10 +268,10 @@ _numbers := [
 	"returned",
 ]
 
-_fewer_steps(number) if {
+_fewer_steps(what) if {
 	is_array(input.facts.behaviour.chain)
-	is_number(number)
-	count(input.facts.behaviour.chain) < number
+	is_number(behaviour.chain[what])
+	count(input.facts.behaviour.chain) < behaviour.chain[what]
 }
 
 # Rego orders null below every number, so what is compared is first shown to be a number.
@@ -286,10 +286,10 @@ _few_strangers if _below("fan_out")
 # Who turns to nobody new may go on.
 _few_strangers if input.facts.behaviour.deed.strangers == []
 
-_probes_less_than(number) if {
+_few_probes(what) if {
 	is_number(input.facts.behaviour.probing)
-	is_number(number)
-	input.facts.behaviour.probing < number
+	is_number(behaviour.probing[what])
+	input.facts.behaviour.probing < behaviour.probing[what]
 }
 
 _few_kinds if {

@@ -258,7 +258,9 @@ _known if {
 }
 
 # What is only looked at is no behaviour; this keeps reading cheap.
-_more_than_a_look if not input.action.effects == ["read"]
+_more_than_a_look if not _only_a_look
+
+_only_a_look if input.action.effects == ["read"]
 
 _allowed if {
 	_known
