@@ -6,9 +6,7 @@ _denied contains reason.code if some reason in data.safebox.behaviour.deny
 
 _held contains reason.code if some reason in data.safebox.behaviour.hold
 
-_said contains code if some code in _denied
-
-_said contains code if some code in _held
+_said := _denied | _held
 
 _with(document, name, value) := fixtures.set(document, sprintf("/facts/behaviour/%s", [name]), value)
 
@@ -114,6 +112,8 @@ test_growth_that_feeds_itself_waits_for_people if {
 }
 
 test_an_outfit_waits_for_people if {
+	three := _with(fixtures.email, "collected", ["account", "key", "server"])
+	count(_said) == 0 with input as three
 	servers := _with(_with(fixtures.compute, "collected", ["account", "key"]), "deed/collects", ["server"])
 	"behaviour.collects" in _held with input as servers
 	count(_said) == 0 with input as _with(servers, "collected", ["key"])
