@@ -10,6 +10,7 @@ import msgspec
 
 from safebox.firewall.behaviour.chain import Chains
 from safebox.firewall.behaviour.conduct import Deed
+from safebox.firewall.behaviour.deals import value_deed
 from safebox.firewall.behaviour.links import (
     CODE,
     COMPUTE,
@@ -24,17 +25,16 @@ from safebox.firewall.behaviour.links import (
 )
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import SendEmail, StartCompute, Transfer, decode_base64
+from safebox.firewall.core.calls import CallContract
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.mcp import CallMcp
-from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Charge
-from safebox.firewall.core.signing import Approve, SignMessage
+from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.web import WebRequest
 
 OWN_PIECES: Final = 12
 """Fingerprints of the run in one payload that make it a step of a chain: three lines of it, fewer than a copy has."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_SIGN_IN: Final = re.compile(r"([a-z0-9.:-]{1,253}) wants you to sign in", re.ASCII)
 _WORD: Final = re.compile(r"[a-z]{4,}")
 _STEM: Final = 5
 """Letters that tell a word: invoice and invoices, pay and paying are the same."""
@@ -82,8 +82,8 @@ class Profile:
                 listed = () if self.mandate.mail is None else self.mandate.mail.recipients
                 strangers = tuple(one for one in args.to if one not in listed)
                 return Deed(strangers=strangers, related=self._related(args.subject + " " + args.body))
-            case Transfer() | Approve() | SignMessage():
-                return self._value(args)
+            case Transfer() | Approve() | CallContract() | SignTypedData() | SignMessage():
+                return value_deed(args, self.mandate, self._related)
             case StartCompute():
                 prices = [handle for each in charges for handle in amount_handle(each.amount.asset, each.amount.units)]
                 about = " ".join([args.image, *args.command])
@@ -96,34 +96,6 @@ class Profile:
                 return _outside(named(args.tool), args.tool, related=self._related(f"{args.tool} {args.arguments}"))
             case _:
                 return Deed()
-
-    def _value(self, args: Transfer | Approve | SignMessage) -> Deed:
-        match args:
-            case Transfer():
-                return self._payment(args.to, args.amount)
-            case Approve():
-                return self._approval(args)
-            case SignMessage():
-                return _sign_in(args)
-
-    def _payment(self, to: str, amount: Amount) -> Deed:
-        payees = {} if self.mandate.wallet is None else self.mandate.wallet.payees
-        name = next((name for name, address in payees.items() if address == to), None)
-        handles = (f"address:{to.lower()}", *amount_handle(amount.asset, amount.units))
-        return Deed(
-            links=(FUND,) if name is None else (),
-            handles=handles,
-            amount=amount,
-            to=to.lower(),
-            strangers=(to.lower(),) if name is None else (),
-            related=name is not None and self._related(name),
-        )
-
-    def _approval(self, args: Approve) -> Deed:
-        spenders = [one.address for token in self.mandate.tokens or () for one in token.spenders]
-        handle = f"address:{args.spender.lower()}"
-        links = () if args.spender in spenders else (FUND,)
-        return Deed(links=links, handles=(handle,), amount=args.amount, to=args.spender.lower(), collects=("approval",))
 
     def _related(self, text: str) -> bool:
         return not self.words.isdisjoint(_stems(text[:_SUMMARY]))
@@ -147,13 +119,6 @@ def _outside(links: Iterable[str], name: str, *, related: bool) -> Deed:
     return Deed(links=found, collects=tuple(sorted(collects)) if found else (), related=related)
 
 
-def _sign_in(args: SignMessage) -> Deed:
-    found = _SIGN_IN.search(args.text or "")
-    if found is None:
-        return Deed()
-    return Deed(links=(KEY,), handles=(f"host:{found[1].partition(':')[0]}",), collects=("account",))
-
-
 def _places(args: Any) -> Iterator[str]:
     """Where an action goes, as handles."""
     match args:
@@ -163,6 +128,8 @@ def _places(args: Any) -> Iterator[str]:
             yield f"host:{args.host}"
         case CallMcp():
             yield f"mcp:{args.server}"
+        case CallContract():
+            yield f"address:{args.to.lower()}"
         case _:
             return
 
@@ -188,7 +155,8 @@ def _listed(mandate: Mandate, own: str | None) -> Iterator[str]:
         yield from (address.lower() for address in mandate.wallet.payees.values())
     for token in mandate.tokens or ():
         yield token.address.lower()
-        yield from (one.address.lower() for one in token.spenders)
+        yield from (one.address.lower() for one in (*token.spenders, *token.payees))
+    yield from (contract.address.lower() for contract in mandate.contracts or ())
     if mandate.mail is not None:
         yield from (one.rpartition("@")[2] for one in mandate.mail.recipients)
     if mandate.web is not None:
@@ -203,6 +171,8 @@ def _names(mandate: Mandate) -> Iterator[str]:
         yield from mandate.compute.images
     if mandate.mcp is not None:
         yield from (server.name for server in mandate.mcp.servers)
+    yield from (token.name for token in mandate.tokens or ())
+    yield from (contract.name for contract in mandate.contracts or ())
 
 
 def _stems(text: str) -> set[str]:
