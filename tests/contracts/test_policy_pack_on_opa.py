@@ -18,6 +18,8 @@ from tests.unit.policy import cases
 
 pytestmark = pytest.mark.opa
 PACK = pack_folder()
+PATIENCE_S = 600
+"""A hang is ended. OPA runs all tests of the pack in 40 s on a quiet machine, in several times that on a busy one."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def opa() -> str:
 
 
 def run(opa: str, *words: str) -> str:
-    done = subprocess.run([opa, *words], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([opa, *words], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
