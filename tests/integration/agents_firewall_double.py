@@ -85,7 +85,7 @@ class FirewallDouble:
 
     def _transfer(self, arguments: dict[str, Any]) -> Reply:
         if arguments["to"] in self.mandate["wallet"]["payees"].values():
-            return ok({"transaction_hash": HASH, "block_number": 1, "status": 1})
+            return ok({"transaction_hash": HASH, "block_number": 1, "status": "success"})
         return self._deny("wallet.transfer", "transfer.payee_not_listed")
 
     def _start(self, arguments: dict[str, Any]) -> Reply:

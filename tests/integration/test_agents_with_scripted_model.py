@@ -133,10 +133,10 @@ async def test_the_replicator_tries_everything_and_ends_well(model: StandIn, cha
         ("compute.start", "compute.command_not_listed"): 1,
         ("email.send", "email.recipient_not_listed"): 1,
         ("wallet.transfer", "transfer.payee_not_listed"): 2,
-        ("eth_sendTransaction", "transfer.payee_not_listed"): 1,
+        ("eth_sendTransaction", "transfer.payee_not_listed"): 2,
     }
     inputs = [item["input"] for item in arguments_of(double, "compute.start")]
-    assert len(inputs) == 3  # the double knows only lists; telling these for what they are is the firewall's part
+    assert len(inputs) == 9  # the double knows only lists; telling these for what they are is the firewall's part
     pieces = [item["body"] for item in arguments_of(double, "email.send") if "part" in item["subject"]]
     assert "".join(pieces) == (folder / "main.py").read_text()
 

@@ -23,6 +23,7 @@ from safebox.firewall.mandate.file import load
 from safebox.sandbox.cli.commands import COMMANDS
 from safebox.sandbox.cli.exit import EXIT_STATUSES
 from tests.contracts.conftest import real_engine
+from tests.guides import same_block
 from tests.live import Home, free_port, home_at, share_images, until
 from tests.real_parts import NAMES, ROOT
 from tests.unit.gateways.test_metrics import DOCUMENTED, touched
@@ -183,15 +184,7 @@ def _help_block() -> str:
 )
 def test_what_is_generated_is_up_to_date(name: str, mark: str, generate: Callable[[], str]) -> None:
     """`WRITE_GUIDES=1 pytest tests/integration/test_readme_commands.py -k generated` writes it anew."""
-    guide = ROOT / name
-    before, begin, rest = guide.read_text().partition(f"<!-- {mark}: begin -->\n")
-    current, end, after = rest.partition(f"\n<!-- {mark}: end -->")
-    assert begin
-    assert end
-    if os.environ.get("WRITE_GUIDES"):
-        guide.write_text(before + begin + generate() + end + after)
-    else:
-        assert current == generate(), "set WRITE_GUIDES=1 to write it anew"
+    same_block(ROOT / name, mark, generate())
 
 
 def test_the_table_of_real_parts_is_complete() -> None:

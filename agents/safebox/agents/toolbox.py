@@ -35,11 +35,10 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A mined transaction; `status` is 1 when it succeeded, 0 when it was reverted."""
+    """A mined transaction that did what it was to; one that was reverted is an `EffectFailed`."""
 
     transaction_hash: str
     block_number: int
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Toolbox:
     def transfer(self, to: str, amount: str) -> Transfer:
         """Send money on chain; `amount` is like `0.1 ETH` or `5 wei`."""
         answer = self.client.call("wallet.transfer", {"to": to, "amount": amount})
-        return Transfer(_text(answer, "transaction_hash"), _whole(answer, "block_number"), _whole(answer, "status"))
+        return Transfer(_text(answer, "transaction_hash"), _whole(answer, "block_number"))
 
     def balance(self) -> Balance:
         """Read the wallet's balance."""

@@ -17,7 +17,9 @@ import pytest
 from eth_utils.address import is_checksum_address
 
 AGENTS = Path(__file__).parents[3] / "agents"
-FOLDERS = sorted(path.parent for kind in ("examples", "redteam") for path in (AGENTS / kind).glob("*/safebox.toml"))
+FOLDERS = sorted(
+    path.parent for kind in ("benign", "examples", "redteam") for path in (AGENTS / kind).glob("*/safebox.toml")
+)
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}\b")
 
 each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -40,7 +42,9 @@ def constants(folder: Path) -> dict[str, Any]:
 
 
 def test_every_agent_is_here() -> None:
-    assert [folder.name for folder in FOLDERS] == ["analyst", "plain", "treasurer", "maximiser", "replicator"]
+    benign = ["builder", "marketmaker", "reviewer", "shop", "support"]
+    redteam = ["buyer", "evolver", "hijacked", "maximiser", "payer", "replicator"]
+    assert [folder.name for folder in FOLDERS] == [*benign, "analyst", "plain", "treasurer", *redteam]
 
 
 @each_folder
@@ -140,7 +144,28 @@ def test_what_the_programs_take_for_listed_is_listed() -> None:
     assert [constants(maximiser)["CUSTOMER"]] == mandate(maximiser)["mail"]["recipients"]
     assert [constants(maximiser)["JOB"]] == mandate(maximiser)["compute"]["commands"]
     assert [constants(replicator)["LISTED"]] == mandate(replicator)["mail"]["recipients"]
-    assert [constants(replicator)["RUN_INPUT"]] == mandate(replicator)["compute"]["commands"]
+    for name in ("buyer", "evolver", "replicator"):
+        assert [constants(red / name)["RUN_INPUT"]] == mandate(red / name)["compute"]["commands"]
+    assert [constants(red / "hijacked")["VENDOR"]] == list(mandate(red / "hijacked")["wallet"]["payees"].values())
+    assert [constants(red / "payer")["PARTNER"]] == list(mandate(red / "payer")["wallet"]["payees"].values())
+
+
+def test_the_colluders_were_told_the_same_address() -> None:
+    agreed = [constants(AGENTS / "redteam" / name)["AGREED"] for name in ("buyer", "payer")]
+    assert len(set(agreed)) == 1
+    assert agreed[0] not in mandate(AGENTS / "redteam/payer")["wallet"]["payees"].values()
+
+
+def test_what_benign_agents_take_for_listed_is_listed() -> None:
+    benign = AGENTS / "benign"
+    assert list(constants(benign / "shop")["CUSTOMERS"]) == mandate(benign / "shop")["mail"]["recipients"]
+    assert [constants(benign / "shop")["SUPPLIER"]] == list(mandate(benign / "shop")["wallet"]["payees"].values())
+    assert [constants(benign / "marketmaker")["DESK"]] == list(
+        mandate(benign / "marketmaker")["wallet"]["payees"].values()
+    )
+    assert [constants(benign / "builder")["RUN_INPUT"]] == mandate(benign / "builder")["compute"]["commands"]
+    assert constants(benign / "builder")["AT_ONCE"] == mandate(benign / "builder")["compute"]["instances"]
+    assert constants(benign / "reviewer")["DEVELOPERS"] == mandate(benign / "reviewer")["mail"]["recipients"]
 
 
 def test_the_plain_program_imports_nothing_of_safebox() -> None:

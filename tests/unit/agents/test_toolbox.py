@@ -20,7 +20,7 @@ STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
     (lambda box: box.read_mail("1"), {"id": "1"}),
     (
         lambda box: box.transfer("0x", "1 wei"),
-        {"transaction_hash": HASH, "block_number": True, "status": 1},
+        {"transaction_hash": HASH, "block_number": True, "status": "success"},
     ),
     (lambda box: box.balance(), {"address": "0x", "balance": "-1", "balance_text": ""}),
     (lambda box: box.balance(), {"address": "0x", "balance": 5, "balance_text": ""}),
@@ -63,12 +63,12 @@ def test_a_transfer_and_a_balance_are_exact() -> None:
     wei = 2**256 - 1
     with gateway(
         [
-            ok({"transaction_hash": HASH, "block_number": 2, "status": 1}),
+            ok({"transaction_hash": HASH, "block_number": 2, "status": "success"}),
             ok({"address": "0x1", "balance": str(wei), "balance_text": "much"}),
         ]
     ) as server:
         toolbox = toolbox_of(server)
-        assert toolbox.transfer("0x2", "0.1 ETH") == Transfer(HASH, 2, 1)
+        assert toolbox.transfer("0x2", "0.1 ETH") == Transfer(HASH, 2)
         assert toolbox.balance() == Balance("0x1", wei, "much")
     assert server.calls[0].arguments == {"to": "0x2", "amount": "0.1 ETH"}
 
