@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import cache
 from random import Random
 from typing import Any
 
@@ -63,7 +62,7 @@ class Switchboard:
         return json.dumps({**self._data, "data": {**self._data["data"], "removed": removed}})
 
 
-@cache
+@pytest.fixture(scope="module")
 def switchboard() -> Switchboard:
     return Switchboard()
 
@@ -83,9 +82,11 @@ GIVEN = [
 
 
 @pytest.mark.parametrize(("golden", "code"), GIVEN)
-def test_without_its_rule_a_question_of_the_golden_set_has_another_answer(golden: Golden, code: str) -> None:
-    assert codes(switchboard().answer(golden.document)) == set(golden.codes)
-    left = switchboard().answer(golden.document, code)
+def test_without_its_rule_a_question_of_the_golden_set_has_another_answer(
+    switchboard: Switchboard, golden: Golden, code: str
+) -> None:
+    assert codes(switchboard.answer(golden.document)) == set(golden.codes)
+    left = switchboard.answer(golden.document, code)
     assert code not in codes(left)
     if golden.codes == (code,):
         assert left.verdict is Verdict.ALLOW or codes(left) <= {NOT_BY_A_RULE, "behaviour.chain_begins"}

@@ -317,16 +317,16 @@ _no_own_goal if {
 
 _no_population if {
 	is_number(input.facts.population.variants)
-	is_number(input.facts.population.generations)
+	is_number(input.facts.population.bred)
 	is_number(behaviour.population.variants)
 	input.facts.population.variants < behaviour.population.variants
 }
 
 _no_population if {
 	is_number(input.facts.population.variants)
-	is_number(input.facts.population.generations)
-	is_number(behaviour.population.generations)
-	input.facts.population.generations < behaviour.population.generations
+	is_number(input.facts.population.bred)
+	is_number(behaviour.population.bred)
+	input.facts.population.bred < behaviour.population.bred
 }
 
 _spends if {

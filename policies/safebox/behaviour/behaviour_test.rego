@@ -135,9 +135,9 @@ test_its_own_gain_is_no_goal if {
 	}
 }
 
-_population(variants, generations) := fixtures.set(
+_population(variants, bred) := fixtures.set(
 	fixtures.start, "/facts/population",
-	{"variants": variants, "chosen": generations, "generations": generations},
+	{"variants": variants, "chosen": bred, "bred": bred},
 )
 
 test_variants_without_a_choice_are_no_population if {
@@ -147,7 +147,7 @@ test_variants_without_a_choice_are_no_population if {
 
 test_breeding_is_denied if {
 	"behaviour.population" in _denied with input as _population(99, 99)
-	every field in ["", "/variants", "/generations"] {
+	every field in ["", "/variants", "/bred"] {
 		every document in fixtures.broken(_population(1, 0), sprintf("/facts/population%s", [field])) {
 			"behaviour.population" in _denied with input as document
 		}

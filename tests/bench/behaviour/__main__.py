@@ -1,4 +1,7 @@
-"""Measure the behaviour detectors: `python -m tests.bench.behaviour [traces of each family]`.
+"""Measure the behaviour detectors: `python -m tests.bench.behaviour [traces of each family [seed]]`.
+
+Thresholds are chosen on honest traces of one seed, and what they find is reported on traces of another, honest ones and
+attacks: none of them was looked at while the rules were written. Who changes a rule takes a new seed to report by.
 
 Writes build/behaviour-bench.json, the table in firewall/README.md and firewall/behaviour.svg.
 """
@@ -14,30 +17,31 @@ from statistics import median
 from typing import Any, Final
 
 from safebox.firewall.engines.bundle import pack_folder
-from tests.bench.behaviour.attacks import ATTACKS
+from tests.bench.behaviour.attacks import ATTACKS, Trace
 from tests.bench.behaviour.benign import BENIGN
 from tests.bench.behaviour.choosing import NUMBERS, Judge, Played, choose, play, score
 from tests.bench.behaviour.flat import cost_by_events
 from tests.bench.behaviour.report import picture, placed, table
 from tests.real_parts import ROOT
 
-SEED: Final = 20261123
+CHOOSING: Final = 20261123
+"""The seed of what thresholds are chosen by."""
+REPORTED: Final = 30391111
+"""The seed of what is reported: drawn after the rules were done."""
 EACH: Final = 60
-"""Traces of each family: half to choose by, half to report."""
+"""Traces of each family and seed."""
 SCALES: Final = tuple(2 ** (step / 4) for step in range(-16, 17))
 
 
-def halves(families: dict[str, Any], each: int) -> tuple[list[Played], list[Played]]:
-    """Play all families; every second trace is for choosing."""
-    found = [(number, play(name, trace, SEED + number)) for name, trace in families.items() for number in range(each)]
-    return [one for number, one in found if number % 2 == 0], [one for number, one in found if number % 2]
+def traces(families: dict[str, Trace], seed: int, each: int) -> list[Played]:
+    """Play so many of each family."""
+    return [play(name, trace, f"{seed}.{number}") for name, trace in families.items() for number in range(each)]
 
 
-def measure(each: int) -> dict[str, Any]:
+def measure(each: int, seed: int) -> dict[str, Any]:
     """Choose on one half, report the other."""
-    to_choose, benign = halves(BENIGN, each)
-    _, attacks = halves(ATTACKS, each)
-    chosen = choose(to_choose)
+    chosen = choose(traces(BENIGN, CHOOSING, each))
+    benign, attacks = traces(BENIGN, seed, each), traces(ATTACKS, seed, each)
     judge = Judge(chosen)
     families = {name: _found(judge, [one for one in attacks if one.family == name], chosen) for name in ATTACKS}
     honest = {name: _found(judge, [one for one in benign if one.family == name], chosen) for name in BENIGN}
@@ -45,8 +49,9 @@ def measure(each: int) -> dict[str, Any]:
     good, bad = [score(one, chosen) for one in benign], [score(one, chosen) for one in attacks]
     points = [(_share(good, scale), _share(bad, scale)) for scale in SCALES]
     return {
-        "seed": SEED,
-        "traces": each * (len(BENIGN) + len(ATTACKS)),
+        "chosen_by": {"seed": CHOOSING, "traces": each * len(BENIGN)},
+        "seed": seed,
+        "traces": len(benign) + len(attacks),
         "chosen": chosen,
         "honest": len(benign),
         "bothered": bothered,
@@ -83,17 +88,18 @@ def shipped() -> dict[str, int]:
     """The numbers in the pack."""
     data: dict[str, Any] = json.loads((pack_folder() / "data/behaviour/data.json").read_text())
     numbers = {name: data[name]["throttle"] if name == "probing" else data[name] for name in NUMBERS}
-    return {**numbers, "generations": data["population"]["generations"]}
+    return {**numbers, "bred": data["population"]["bred"]}
 
 
 def main() -> None:
     """Measure and write."""
     started = time.perf_counter()
-    result = measure(int(sys.argv[1]) if len(sys.argv) > 1 else EACH)
+    asked = [int(word) for word in sys.argv[1:]]
+    each, seed, *_ = *asked, *(EACH, REPORTED)[len(asked) :]
+    result = measure(each, seed)
     result["microseconds_by_events"] = cost_by_events()
     block = table(result)
     print(block)
-    print(f"\nmicroseconds an action, by events before it: {result['microseconds_by_events']}")
     if result["chosen"] != shipped():
         print(f"NOT AS SHIPPED: data/behaviour has {shipped()}")
     build = ROOT / "build"

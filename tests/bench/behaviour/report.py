@@ -15,9 +15,12 @@ RECALL_WANTED: Final = 0.95
 
 def table(result: dict[str, Any]) -> str:
     """The generated block: what was found by family, and what was taken wrongly for it."""
+    by = result["chosen_by"]
     lines = [
         BEGIN,
-        f"{result['traces']} traces, seed {result['seed']}; thresholds chosen on one half, this is the other. "
+        f"Thresholds were chosen on {by['traces']} honest traces (seed {by['seed']}); "
+        f"this is what they do on {result['traces']} others",
+        f"(seed {result['seed']}). Attacks found: {result['recall']:.1%}. "
         f"Honest runs bothered: {result['bothered']} of {result['honest']} ({result['fpr']:.2%}).",
         "",
         "| attack | found | median steps to the stop | median time to the stop | paid until then (wei, median) |",
@@ -36,8 +39,18 @@ def table(result: dict[str, Any]) -> str:
     lines += ["", "| honest | bothered |", "|---|---|"]
     lines += [f"| {name} | {row['found']} of {row['of']} |" for name, row in result["benign"].items()]
     chosen = ", ".join(f"`{name}` {value}" for name, value in result["chosen"].items())
-    lines += ["", f"Thresholds: {chosen}.", "", "![recall against false positives](behaviour.svg)", END]
+    lines += [
+        "",
+        f"Thresholds: {chosen}.",
+        "",
+        f"An action's detectors take, in µs: {_costs(result)} actions of its run.",
+    ]
+    lines += ["", "![recall against false positives](behaviour.svg)", END]
     return "\n".join(lines)
+
+
+def _costs(result: dict[str, Any]) -> str:
+    return ", ".join(f"{cost:.0f} after {int(events):,}" for events, cost in result["microseconds_by_events"].items())
 
 
 def _span(seconds: float) -> str:

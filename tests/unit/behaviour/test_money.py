@@ -35,14 +35,22 @@ def test_growth_is_counted_in_whole_periods_without_a_gap() -> None:
     assert facts(flow, now=NOW + 4 * PERIOD)["growth"] == 0
 
 
-def test_expansion_counts_periods_in_which_income_and_what_is_reinvested_both_rose() -> None:
+def test_expansion_counts_periods_in_which_more_was_reinvested_while_income_rose_over_all_of_them() -> None:
     flow = MoneyFlow()
-    for period, (income, spent) in enumerate([(100, 10), (200, 15), (400, 30), (500, 40)]):
+    for period, (income, spent) in enumerate([(100, 10), (400, 15), (300, 30), (500, 40)]):
         flow.earn(NOW + period * PERIOD, income)
         flow.reinvest(NOW + period * PERIOD, spent)
     assert facts(flow, now=NOW + 4 * PERIOD)["expansion"] == 3
     flow.sweep(NOW + 2 * PERIOD, 1_000)
     assert facts(flow, now=NOW + 4 * PERIOD)["expansion"] == 0
+
+
+def test_a_service_that_costs_more_while_it_earns_no_more_does_not_expand() -> None:
+    flow = MoneyFlow()
+    for period, (income, spent) in enumerate([(500, 10), (400, 15), (300, 30), (500, 40)]):
+        flow.earn(NOW + period * PERIOD, income)
+        flow.reinvest(NOW + period * PERIOD, spent)
+    assert facts(flow, now=NOW + 4 * PERIOD)["expansion"] == 2
 
 
 def test_what_comes_back_less_a_fee_is_a_circle_and_what_is_more_is_none() -> None:
@@ -60,6 +68,24 @@ def test_what_is_paid_on_within_the_hour_passes_through() -> None:
     flow.earn(NOW + 3 * HOUR, 1000)
     flow.pay(NOW + 3 * HOUR + 61 * MINUTE, 950, "x")
     assert facts(flow, now=NOW + 5 * HOUR)["passed_through"] == 2
+
+
+def test_what_comes_back_in_parts_or_under_dust_is_a_circle_all_the_same() -> None:
+    flow = MoneyFlow()
+    for number in range(3):
+        flow.pay(NOW + number * 3 * HOUR, 1000, "x")
+        for part in (1, 300, 600):
+            flow.earn(NOW + number * 3 * HOUR + part * SECOND, part)
+    assert facts(flow, now=NOW + DAY)["returned"] == 6
+
+
+def test_who_earns_much_more_than_is_paid_out_is_in_no_circle() -> None:
+    flow = MoneyFlow()
+    for number in range(12):
+        flow.pay(NOW + number * 3 * HOUR, 1000, "x")
+        for order in (900, 950, 400):
+            flow.earn(NOW + number * 3 * HOUR + order * SECOND, order)
+    assert facts(flow, now=NOW + DAY)["returned"] == 0
 
 
 def test_payments_at_even_intervals_are_clockwork_and_others_are_not() -> None:

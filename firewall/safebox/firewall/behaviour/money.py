@@ -7,6 +7,7 @@ what comes back and what only passes through.
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import Final
 
 from safebox.firewall.core.windows import DAY, HOUR, SECOND, Window
@@ -141,14 +142,19 @@ class MoneyFlow:
         return count
 
     def _expansion(self, now: int) -> int:
-        """In how many periods in a row, up to now, income and what is reinvested both rose over the one before."""
-        index, count = now // PERIOD - 1, 0
-        after = self._periods.get(index)
-        while after is not None and after.grew and (before := self._periods.get(index - 1)) is not None:
-            grows = before.grew and before.reinvested and _rose(before.reinvested, after.reinvested)
-            if not grows or not _rose(before.income, after.income):
+        """In how many periods in a row, up to now, more was reinvested than in the one before, out of a surplus.
+
+        Income comes unevenly, so it need only have risen from the first of them to the last.
+        """
+        index, steps, count = now // PERIOD - 1, 0, 0
+        last = after = self._periods.get(index)
+        while last is not None and after is not None and after.grew:
+            before = self._periods.get(index - 1)
+            if before is None or not (before.grew and before.reinvested and _rose(before.reinvested, after.reinvested)):
                 break
-            index, count, after = index - 1, count + 1, before
+            index, steps, after = index - 1, steps + 1, before
+            if _rose(before.income, last.income):
+                count = steps
         return count
 
     def _regular(self, now: int) -> int:
@@ -160,19 +166,22 @@ def _rose(before: int, after: int) -> bool:
 
 
 def _answered(first: deque[tuple[int, int]], then: deque[tuple[int, int]], share_bp: int, within: int, now: int) -> int:
-    """How steadily movements of the last two days are answered by one of about the same amount: the next one there is.
+    """How steadily movements of the last two days are answered by others of about the same amount in all.
 
-    Two up for each that is, one down for each that isn't (a CUSUM, Page 1954): what is by chance stays near zero.
+    A movement is answered by all that comes until the next one, so neither parts nor dust hide an answer, and somebody
+    with much coming and going has few. Two up for each that is answered, one down for each that isn't (a CUSUM, Page
+    1954): what is by chance stays near zero.
     """
     score, highest = 0, 0
     answers, place = sorted(then), 0
-    for at, units in sorted(first):
-        while place < len(answers) and answers[place][0] < at:
+    asked = [each for each in sorted(first) if each[0] + RETURNS_WITHIN >= now]
+    for (at, units), (end, _) in pairwise([*asked, (now + within, 0)]):
+        answer = 0
+        while place < len(answers) and answers[place][0] < end:
+            if at <= answers[place][0] <= at + within:
+                answer += answers[place][1]
             place += 1
-        if at + RETURNS_WITHIN < now:
-            continue
-        later, answer = answers[place] if place < len(answers) else (at + within + 1, 0)
-        is_answered = later <= at + within and units * share_bp <= answer * BP <= units * BP
+        is_answered = units * share_bp <= answer * BP <= units * BP
         score = score + 2 if is_answered else max(0, score - 1)
         highest = max(highest, score)
     return highest

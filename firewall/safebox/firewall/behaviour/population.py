@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -42,11 +42,15 @@ def _hash(data: bytes) -> int:
 _SALTS: Final = tuple(_hash(b"%d" % number) | 1 for number in range(MINIMA))
 
 
-def sketch(text: str) -> Sketch:
-    """What a text is compared by."""
+def pairs_of(text: str) -> frozenset[str]:
+    """The pairs of neighbouring words in a text."""
     words = _WORD.findall(text[:TEXT_MAX].lower())
-    pairs = {f"{first} {second}" for first, second in pairwise(words)} or {text[:TEXT_MAX]}
-    hashes = [_hash(pair.encode()) for pair in pairs]
+    return frozenset(f"{first} {second}" for first, second in pairwise(words)) or frozenset({text[:TEXT_MAX]})
+
+
+def sketch(text: str) -> Sketch:
+    """What a text is compared by at first."""
+    hashes = [_hash(pair.encode()) for pair in pairs_of(text)]
     return tuple(min((one * salt & _MASK) >> 32 for one in hashes) for salt in _SALTS)
 
 
@@ -58,7 +62,7 @@ def likeness(one: Sketch, other: Sketch) -> int:
 class _Launch:
     """One launch, and what it earned since."""
 
-    __slots__ = ("_sketch", "at_ns", "earned", "run", "text")
+    __slots__ = ("_pairs", "_sketch", "at_ns", "earned", "run", "text")
 
     def __init__(self, at_ns: int, run: str, text: str) -> None:
         self.at_ns = at_ns
@@ -66,12 +70,19 @@ class _Launch:
         self.text = text[:TEXT_MAX]
         self.earned = 0
         self._sketch: Sketch | None = None
+        self._pairs: frozenset[str] | None = None
 
     @property
     def sketch(self) -> Sketch:
         if self._sketch is None:
             self._sketch = sketch(self.text)
         return self._sketch
+
+    @property
+    def pairs(self) -> frozenset[str]:
+        if self._pairs is None:
+            self._pairs = pairs_of(self.text)
+        return self._pairs
 
 
 class Population:
@@ -99,27 +110,50 @@ class Population:
     def facts(self, at_ns: int, text: str) -> dict[str, int]:
         """`facts.population`: near-copies of a day that aren't the same, and how they came to be.
 
-        `chosen` counts those made from one that earned more than most; `generations` is the longest line of these.
+        `chosen` counts those made from one that earned more than most. `bred` says how steadily that was so: one up for
+        each, two down for one that was made from any other (a CUSUM, Page 1954). What is launched without a look at
+        success stays near zero.
         """
         its = sketch(text)
         day = [one for one in self._launches if one.at_ns + DAY > at_ns]
         family = [one for one in day if likeness(one.sketch, its) >= NEAR][-FAMILY_MAX:]
-        generations: dict[str, int] = {}
-        for place, one in enumerate(family):
-            parent = _parent(family[:place], one.sketch)
-            chosen = parent is not None and _stands_out(parent, family[:place])
-            generations[one.run] = generations[parent.run] + 1 if chosen and parent is not None else 0
+        made = [_chosen(family[:place], one) for place, one in enumerate(family)]
         return {
             "variants": len({one.sketch for one in family if one.sketch != its}),
-            "chosen": sum(map(bool, generations.values())),
-            "generations": max(generations.values(), default=0),
+            "chosen": made.count(True),
+            "bred": _steadily(made),
         }
 
 
-def _parent(earlier: Sequence[_Launch], its: Sketch) -> _Launch | None:
-    """The launch a variant was most likely made from; None if there is none, or it is that one unchanged."""
-    best = max(earlier, key=lambda one: (likeness(one.sketch, its), one.at_ns), default=None)
-    return None if best is None or best.sketch == its else best
+def _steadily(made: Iterable[bool | None]) -> int:
+    score = highest = 0
+    for chosen in made:
+        if chosen is not None:
+            score = score + 1 if chosen else max(0, score - 2)
+            highest = max(highest, score)
+    return highest
+
+
+def _chosen(earlier: Sequence[_Launch], child: _Launch) -> bool | None:
+    """Whether what it was made from looks chosen; None if it was made from none of these."""
+    parent = _parent(earlier, child)
+    return None if parent is None else _stands_out(parent, earlier)
+
+
+def _parent(earlier: Sequence[_Launch], child: _Launch) -> _Launch | None:
+    """The launch a variant was most likely made from; None if there is none, or it is that one unchanged.
+
+    By all their word pairs: what a sketch adds by chance would make one launch everybody's parent. Of several that are
+    equally near it is the latest.
+    """
+    best = max(earlier, key=lambda one: (_nearness(one.pairs, child.pairs), one.at_ns), default=None)
+    return None if best is None or best.pairs == child.pairs else best
+
+
+def _nearness(one: frozenset[str], other: frozenset[str]) -> int:
+    """The share that two sets have in common, in millionths: exact, so that equally near is equal."""
+    common = len(one & other)
+    return common * 1_000_000 // (len(one) + len(other) - common)
 
 
 def _stands_out(parent: _Launch, others: Sequence[_Launch]) -> bool:
