@@ -92,8 +92,11 @@ def _summary(tally: Tally, problem: str, node: str) -> list[str]:
     ]
     if problem:
         lines.append(f"VIOLATION after kill {tally.kills}: {problem}")
-    slow = sum(each > START_SECONDS_MAX for each in tally.starts)
-    lines.append(f"violations  {len(tally.violations) + bool(problem)}; starts over {START_SECONDS_MAX:.0f} s: {slow}")
+    slow = [(kill, took) for kill, took in tally.starts if took > START_SECONDS_MAX]
+    lines += [f"slow        {took:.2f} s after {kill}" for kill, took in slow]
+    lines.append(
+        f"violations  {len(tally.violations) + bool(problem)}; starts over {START_SECONDS_MAX:.0f} s: {len(slow)}"
+    )
     return lines
 
 

@@ -28,7 +28,8 @@ class Firewall:
         self._started: Started | None = None
         self._victims: list[int] = []
         self._since = 0.0
-        self.starts: list[float] = []
+        self._after: str | None = None
+        self.starts: list[tuple[str, float]] = []
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -41,16 +42,18 @@ class Firewall:
         """Whether it has not ended."""
         return self.process.poll() is None
 
-    def start(self) -> None:
-        """Start the program; don't wait for it."""
-        self._since = time.monotonic()
+    def start(self, after: str | None = None) -> None:
+        """Start the program and don't wait for it; `after` says what it recovers from, if its time is to be noted."""
+        self._since, self._after = time.monotonic(), after
         self._started = self._home.start("serve", *self._arguments)
 
     def wait_ready(self) -> bool:
-        """Wait until it says that it is ready, and note how long that took; false if it was killed meanwhile."""
+        """Wait until it says that it is ready, and note once how long that took; false if it was killed meanwhile."""
         while time.monotonic() < self._since + READY_SECONDS:
             if self._ready():
-                self.starts.append(time.monotonic() - self._since)
+                if self._after is not None:
+                    self.starts.append((self._after, time.monotonic() - self._since))
+                    self._after = None
                 return True
             if not self.alive:
                 assert self.process.returncode == -9, f"a firewall ended by itself\n{self.log()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -59,19 +60,20 @@ class Tally:
     answers: int = 0
     recovered: int = 0
     effects: Counter[str] = field(default_factory=Counter[str])
-    starts: list[float] = field(default_factory=list[float])
+    starts: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    """What each firewall that got ready had to recover from, and the seconds it took."""
     violations: list[Violation] = field(default_factory=list[Violation])
     seconds: float = 0.0
 
     @property
     def middle_start(self) -> float:
         """The median of all starts, in seconds."""
-        return sorted(self.starts)[len(self.starts) // 2] if self.starts else 0.0
+        return statistics.median_low(took for _, took in self.starts) if self.starts else 0.0
 
     @property
     def worst_start(self) -> float:
         """The slowest start, in seconds."""
-        return max(self.starts, default=0.0)
+        return max((took for _, took in self.starts), default=0.0)
 
 
 Show = Callable[[Tally], None]
@@ -132,9 +134,8 @@ class Session:
 
     def run(self, kills: int) -> Tally:
         """Kill so often, then let the load end and hold everything against everything."""
-        self._firewall.start()
+        self._firewall.start()  # the first of all makes keys and caches
         assert self._firewall.wait_ready(), self._firewall.log()
-        self._firewall.starts.clear()  # the first of all makes keys and caches
         for slot in self._slots:
             slot.thread.start()
         try:
@@ -159,7 +160,7 @@ class Session:
         self.tally.missed += not reached
         self._note(plan.point, self.checks.after_a_kill())
         self._look_for_orphans()
-        self._firewall.start()
+        self._firewall.start(f"kill {self.tally.kills} at {plan.point}")
 
     def _reach(self, plan: Moment) -> bool:
         """Wait for the moment; false if it didn't come."""
