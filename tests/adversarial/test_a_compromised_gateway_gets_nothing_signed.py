@@ -235,12 +235,25 @@ def test_a_child_of_a_stopped_run_signs_nothing(book: Book, gateway: Gateway) ->
     book.write(RunPaused(at_ns=time.time_ns(), run=parent, by="owner"))
     assert gateway.refused(decided, payment) == "stopped"
     book.write(RunResumed(at_ns=time.time_ns(), run=parent, by="owner"))
+    book.write(WalletFrozen(at_ns=time.time_ns(), run=parent, by="owner"))
+    assert gateway.refused(decided, payment) == "stopped"
+    book.write(WalletThawed(at_ns=time.time_ns(), run=parent, by="owner"))
     gateway.signed(decided, payment)
     book.write(RunEnded(at_ns=time.time_ns(), run=child, reason="exit", exit_code=0))
     other, payment = book.moved("wallet.sweep", parent)
     gateway.signed(other, payment)
     late, payment = book.transfer(child, nonce=1)
     assert gateway.refused(late, payment) == "stopped"
+
+
+def test_a_child_signs_nothing_after_its_parents_end_and_may_come_home(book: Book, gateway: Gateway) -> None:
+    parent = book.run()
+    child = book.run(parent=parent)
+    decided, payment = book.transfer(child)
+    book.write(RunEnded(at_ns=time.time_ns(), run=parent, reason="exit", exit_code=0))
+    assert gateway.refused(decided, payment) == "stopped"
+    swept, home = book.moved("wallet.sweep", child, nonce=1)
+    gateway.signed(swept, home)
 
 
 def test_a_nonce_is_signed_for_one_payload(book: Book, gateway: Gateway) -> None:

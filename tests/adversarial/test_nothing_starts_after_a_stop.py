@@ -18,6 +18,7 @@ from safebox.firewall.errors import CallerError, LedgerUnavailable
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.recovery import action_of, recover, view_of
 from safebox.firewall.runs import Run
+from safebox.firewall.standing import OVER
 from safebox.firewall.stops import Stops
 from tests.adversarial.test_nothing_acts_without_a_durable_allow import pay
 from tests.twins import MANDATE, PAYEE, MemoryStore, Rig, run_started
@@ -389,6 +390,38 @@ async def test_a_child_waits_while_its_parent_is_paused_and_cannot_be_resumed_al
     await order(rig, "pause", run="run_2")
     await order(rig, "resume")
     assert (rig.run.state, child.state) == ("live", "paused")
+
+
+async def test_a_child_pays_nobody_while_its_parents_wallet_is_frozen_and_cannot_be_thawed_alone() -> None:
+    rig = Rig()
+    child = await child_of(rig, "run_1", "run_2", MANDATE.replace("7 ETH", "2 ETH"))
+    grandchild = await child_of(rig, "run_2", "run_3")
+    payment = msgspec.structs.replace(pay(), run="run_2")
+    stops(rig).hear("freeze", NAMED)
+    assert [child.frozen, grandchild.frozen] == [True, True], "from the moment it is heard"
+    await order(rig, "freeze")
+    assert (child.state, (await rig.pipeline.handle(payment)).status, rig.effects) == ("frozen", Status.FAILED, 0)
+    assert (await rig.pipeline.handle(mail("run_3"))).status is Status.DONE
+    with pytest.raises(CallerError, match="descends from is frozen"):
+        await order(rig, "thaw", run="run_3")
+    await order(rig, "thaw")
+    assert (await rig.pipeline.handle(payment)).status is Status.DONE
+
+
+@pytest.mark.parametrize("seen", ["by this firewall", "in the ledger alone"])
+async def test_a_child_does_nothing_after_its_parents_end_and_its_owner_takes_the_money_home(seen: str) -> None:
+    rig = Rig()
+    child = await child_of(rig, "run_1", "run_2")
+    grandchild = await child_of(rig, "run_2", "run_3")
+    if seen == "by this firewall":
+        rig.run.stopped = OVER
+    else:
+        await rig.ledger.note(RunEnded(at_ns=rig.clock.now_ns(), run="run_1", reason="exited", exit_code=0))
+        rig.runs.remove("run_1")
+    assert (child.state, grandchild.state) == (OVER, OVER)
+    for name in ("run_2", "run_3"):
+        assert (await rig.pipeline.handle(mail(name))).code == "firewall.run_not_live"
+    assert (await rig.pipeline.handle(sweep("run_2"))).status is Status.DONE
 
 
 async def test_an_order_about_a_run_that_is_not_there_is_an_error_and_about_none_at_all_is_not() -> None:

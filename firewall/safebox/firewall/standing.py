@@ -3,7 +3,7 @@
 Rule 1: a kill, a pause and a freeze are in force from the moment they are heard, in any thread, recorded or not.
 Rule 2: a resume and a thaw are in force once they are recorded.
 Rule 3: what is recorded holds in every firewall that reads the ledger, so a restart changes nothing.
-Rule 4: a child acts only while none of its forebears is killed or paused.
+Rule 4: a child acts only while none of its forebears is killed, paused or over, and pays only while none is frozen.
 Rule 5: the owner may still bring the money home.
 """
 
@@ -43,7 +43,7 @@ class RunIsPaused(MayNotAct):
 
 
 class WalletIsFrozen(MayNotAct):
-    """The owner froze the run's wallet."""
+    """The owner froze the run's wallet, or that of a run it descends from."""
 
     default_code = "firewall.wallet_frozen"
     told = "this run's wallet is frozen by its owner; nothing was done"
@@ -66,8 +66,8 @@ class Standing:
 
     @property
     def frozen(self) -> bool:
-        """Whether its wallet is frozen."""
-        return self.freezing is not None or self.book.frozen is not None
+        """Whether its wallet is frozen, or that of a run it descends from."""
+        return self.freezing is not None or self.book.frozen is not None or self.frozen_by_parent
 
     @property
     def paused(self) -> bool:
@@ -81,6 +81,14 @@ class Standing:
             return False
         marked = any(one.pausing is not None for one in self._parents())
         return marked or any(book.paused is not None for book in self._forebears())
+
+    @property
+    def frozen_by_parent(self) -> bool:
+        """Whether the wallet of a run it descends from is frozen."""
+        if self.book.parent is None:
+            return False
+        marked = any(one.freezing is not None for one in self._parents())
+        return marked or any(book.frozen is not None for book in self._forebears())
 
     @property
     def why(self) -> str | None:
@@ -97,7 +105,8 @@ class Standing:
         for one in self._parents():
             if one.stopped not in (None, OVER):
                 return f"stopped with a run it descends from, {one.stopped}"
-        return None
+        ended = any(one.stopped is not None for one in self._parents())
+        return OVER if ended or any(book.ended is not None for book in self._forebears()) else None
 
     @property
     def state(self) -> str:

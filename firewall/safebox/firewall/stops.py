@@ -137,3 +137,5 @@ def _check_named(order: str, meant: list[Run], name: str) -> None:
         raise CallerError(f"the run {name!r} is {run.why}; that is for good", remedy="start a new run")
     if order == "resume" and run.held_by_parent:
         raise CallerError(f"a run that {name!r} descends from is paused", remedy="resume that one")
+    if order == "thaw" and run.frozen_by_parent:
+        raise CallerError(f"the wallet of a run that {name!r} descends from is frozen", remedy="thaw that one")

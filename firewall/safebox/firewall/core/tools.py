@@ -29,8 +29,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     `asked` is the type the agent's JSON must have, `normalise` makes the arguments that are judged and acted on,
     and `normal` is their type (for reading them back from the ledger). `view` is what policy and ledger see of them.
-    `ordered` tools act in the order they were decided, one at a time within a run (a wallet's nonces). `turn` names the
-    connector whose budget or nonces it shares, where that is not its own.
+    `ordered` tools act in the order they were decided, one at a time within a run (a wallet's nonces; how many
+    instances run). `turn` names the connector whose budget or nonces it shares, where that is not its own.
     """
 
     name: str
@@ -125,7 +125,7 @@ TOOLS: Final[dict[str, Tool]] = {
         ),
         Tool(
             name="compute.start", kind="compute", effects=("value", "outward"), connector="compute",
-            asked=a.StartCompute, normal=a.StartCompute,
+            asked=a.StartCompute, normal=a.StartCompute, ordered=True,
             description="Rent a container: an image and a command, for some minutes. `input` is at /job/input inside.",
         ),
         Tool(

@@ -85,10 +85,10 @@ class Standing:
         """What keeps its agent from signing, itself or above it; empty if nothing does."""
         one: Standing | None = self
         while one is not None:
-            if one.killed or one.paused:
-                return "killed" if one.killed else "paused"
+            if one.killed or one.ended or one.paused or one.frozen:
+                return next(mark for mark in ("killed", "ended", "paused", "frozen") if getattr(one, mark))
             one = one.parent
-        return "frozen" if self.frozen else ""
+        return ""
 
 
 class Record:
