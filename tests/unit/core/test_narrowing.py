@@ -177,11 +177,10 @@ def smaller(draw: Callable[[st.SearchStrategy[Any]], Any], value: Any) -> Any:
             return draw(st.integers(min_value=0, max_value=value))
         case Amount():
             return Amount(draw(st.integers(min_value=0, max_value=value.units)), value.asset)
-        case tuple():
-            entries = cast("tuple[Any, ...]", value)
-            return tuple(draw(st.lists(st.sampled_from(entries), unique_by=repr)))
-        case _:
+        case _ if hasattr(value, "keys"):
             return value
+        case _:
+            return tuple(draw(st.lists(st.sampled_from(value), unique_by=repr)))
 
 
 FEW: Final = settings(max_examples=25)
