@@ -17,11 +17,14 @@ import msgspec
 from safebox.firewall.accounts import unsigned_transaction
 from safebox.firewall.connectors.transaction import Offer, Payment, as_plan
 from safebox.firewall.core.action import Call
+from safebox.firewall.core.addresses import checksummed
 from safebox.firewall.core.approving import approval_data
 from safebox.firewall.core.decision import Answer, Verdict
 from safebox.firewall.core.document import decided_event, shown_action, understand
 from safebox.firewall.core.leaves import Reading
-from safebox.firewall.core.money import Amount
+from safebox.firewall.core.mandate import TokenGrant
+from safebox.firewall.core.money import Amount, token_asset
+from safebox.firewall.core.movements import sent
 from safebox.firewall.core.record import Charge, Decided, LedgerEvent, Settled, encode_event
 from safebox.firewall.core.signing import SignMessage, SignTypedData
 from safebox.firewall.core.tools import TOOLS, Caller
@@ -39,12 +42,21 @@ CHAIN_ID = 31337
 GWEI = 10**9
 FEE, TIP, GAS = 20 * GWEI, GWEI, 21_000
 RESERVED = 10**18
+COIN, CLUB = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", checksummed(b"\xc1\xab" * 10)
+"""A token and a collection of things that every mandate here lists."""
 SECONDS = 20
 """A signer whose ledger's file doesn't say more is not waited for longer."""
 
 
 def wei(units: int) -> Amount:
     return Amount(units, "ETH")
+
+
+def grant(name: str, address: str, standard: str = "erc20") -> TokenGrant:
+    some = Amount(100, token_asset(address))
+    return TokenGrant(
+        name=name, address=address, decimals=0, budget=some, per_approval=some, spenders=(), standard=standard
+    )
 
 
 @dataclass
@@ -85,7 +97,9 @@ class Book:
         file = load(MANDATE, now=datetime.now(UTC), source="safebox.toml")
         assert file.mandate.wallet is not None
         wallet = msgspec.structs.replace(file.mandate.wallet, chain_id=chain_id)
-        file = msgspec.structs.replace(file, mandate=msgspec.structs.replace(file.mandate, wallet=wallet))
+        listed = (grant("COIN", COIN), grant("CLUB", CLUB, standard="erc721"))
+        mandate = msgspec.structs.replace(file.mandate, wallet=wallet, tokens=listed)
+        file = msgspec.structs.replace(file, mandate=mandate)
         event = started_event(name, file, self.address(name), None, "none", time.time_ns())
         if parent is not None:
             shown = msgspec.json.decode(bytes(event.run_view)) | {"parent": parent}
@@ -137,6 +151,19 @@ class Book:
         signer, to = (OWNER, self.address(run)) if tool == "wallet.fund" else (run, self.address(OWNER))
         payment = self.payment(signer, nonce=nonce, **{"to": to, **changes})
         event = self.decided(run, tool, {"to": payment.to, "amount": None}, as_plan(payment))
+        self.write(event)
+        return event, payment
+
+    def lent(
+        self, tool: str, run: str, *, nonce: int = 0, token: str = COIN, units: int = 7, **plan: Any
+    ) -> tuple[Decided, Payment]:
+        """A movement of a token between the owner and a run."""
+        signer, to = (OWNER, self.address(run)) if tool == "wallet.fund" else (run, self.address(OWNER))
+        amount = Amount(units, token_asset(token))
+        _, _, content = sent(to, amount)
+        fields: dict[str, Any] = {"to": token, "value": wei(0), "data": "0x" + content.hex(), "gas": 60_000}
+        payment = self.payment(signer, nonce=nonce, **(fields | plan))
+        event = self.decided(run, tool, {"to": to, "amount": amount}, as_plan(payment))
         self.write(event)
         return event, payment
 

@@ -27,6 +27,8 @@ from safebox.firewall.connectors.transaction import Offer, Payment, as_plan
 from safebox.firewall.core.checkpoint import Checkpoint, sign
 from safebox.firewall.core.decision import Answer, Reason, Verdict
 from safebox.firewall.core.merkle import Tree, leaf_hash
+from safebox.firewall.core.money import Amount, token_asset
+from safebox.firewall.core.movements import GAS_MONEY_MAX, sent
 from safebox.firewall.core.record import (
     Decided,
     RunEnded,
@@ -48,7 +50,7 @@ from safebox.firewall.signer.process import begin
 from safebox.firewall.signer.refusal import SignerRefused
 from tests.calls import transfer
 from tests.signer_desk import CALLS, READINGS
-from tests.signers import FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
+from tests.signers import CLUB, COIN, FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
 
 STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
@@ -355,6 +357,60 @@ def test_the_owners_money_goes_to_the_run_and_home_and_nowhere_else(book: Book, 
     agents = msgspec.structs.replace(right, decision=right.decision + "b", caller=Caller.AGENT)
     book.write(agents)
     assert gateway.refused(agents, payment) == "not_the_action", "an agent has no such tool"
+
+
+@pytest.mark.parametrize("tool", ["wallet.fund", "wallet.sweep"])
+def test_a_token_moves_by_its_own_transfer_to_the_run_or_home_and_by_nothing_else(
+    book: Book, gateway: Gateway, tool: str
+) -> None:
+    run, nonce = book.run(), time.time_ns() // 10**6
+    right, payment = book.lent(tool, run, nonce=nonce)
+    elsewhere = sent(STRANGER, Amount(7, token_asset(COIN))).data
+    more = sent(payment.sender, Amount(8, token_asset(COIN))).data
+    bends: tuple[dict[str, Any], ...] = (
+        {"data": "0x" + elsewhere.hex()},
+        {"data": "0x" + more.hex()},
+        {"data": payment.data + "00"},
+        {"data": payment.data[:-2]},
+        {"data": payment.data.replace("a9059cbb", "095ea7b3")},  # approve
+        {"data": "0x"},
+        {"value": wei(1)},
+        {"to": STRANGER},
+        {"to": payment.sender},
+    )
+    for bent in bends:
+        written, forged = book.lent(tool, run, nonce=nonce, **bent)
+        assert gateway.refused(written, forged) == "not_the_action", "although somebody wrote it so"
+        assert gateway.refused(right, forged) == "not_the_plan"
+    for unlisted in (STRANGER, CLUB):
+        written, forged = book.lent(tool, run, nonce=nonce, token=unlisted)
+        assert gateway.refused(written, forged) == "not_the_action", "the mandate lists no such token"
+    all_of_it = book.decided(run, tool, {"to": payment.to, "amount": None}, as_plan(payment))
+    book.write(all_of_it)
+    assert gateway.refused(all_of_it, payment) == "not_the_action"
+    gateway.signed(right, payment)
+
+
+def test_an_ended_run_comes_home_and_gets_money_for_gas_and_nothing_else(book: Book, gateway: Gateway) -> None:
+    run, nonce = book.run(), time.time_ns() // 10**6
+    late, payment = book.transfer(run)
+    book.write(RunEnded(at_ns=time.time_ns(), run=run, reason="exit", exit_code=0))
+    assert gateway.refused(late, payment) == "stopped"
+    approved, call = book.approval(run)
+    assert gateway.refused(approved, call) == "stopped"
+    lent, coins = book.lent("wallet.fund", run, nonce=nonce)
+    assert gateway.refused(lent, coins) == "not_the_action"
+    most = GAS_MONEY_MAX * FEE
+    for units in (most + 1, most):
+        given, gas = book.moved("wallet.fund", run, nonce=nonce, value=wei(units))
+        if units > most:
+            assert gateway.refused(given, gas) == "not_the_action"
+        else:
+            gateway.signed(given, gas)
+    astray, elsewhere = book.moved("wallet.sweep", run, to=STRANGER)
+    assert gateway.refused(astray, elsewhere) == "not_the_action"
+    for at, (swept, home) in enumerate((book.lent("wallet.sweep", run), book.moved("wallet.sweep", run, nonce=1))):
+        assert gateway.signed(swept, home), at
 
 
 def test_the_plan_is_what_the_action_asked_for(book: Book, gateway: Gateway) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.connectors.jsonrpc import Node
+from safebox.firewall.connectors.lending import Holdings
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Decided, Received, RunEnded, Settled, encode_event
@@ -87,21 +88,28 @@ class Money:
         self.name = f"run_{next(_NUMBERS)}"
         self.payee_before = 0
         self.made: dict[str, str] = {}
+        self.notes: list[str] = []
 
-    async def open(self, *, fund: bool = True) -> None:
-        """Give the owner a treasury, start the run, and fund it."""
+    async def have_treasury(self) -> None:
+        """Give the owner money, where there is none."""
         owner = Keystore(self.key).owner_address
         if await self.balance(owner) == 0:
             await self.node.call("anvil_setBalance", owner, hex(TREASURY))
+
+    async def open(self, *, fund: bool = True, lend: bool = False) -> None:
+        """Give the owner a treasury, start the run, and fund it; with `lend` in tokens, too."""
+        await self.have_treasury()
         file = load(self.mandate, now=datetime.fromtimestamp(self.clock.now_ns() / 1e9, UTC), source="safebox.toml")
         address = Keystore(self.key).create_for_run(self.name)
         self.store.records.append(
-            encode_event(started_event(self.name, file, address, None, "none", self.clock.now_ns()))
+            encode_event(started_event(self.name, file, address, None, "none", self.clock.now_ns(), lends=lend))
         )
         self.live()
         self.payee_before = await self.balance(PAYEE)
         if fund:
             await self.treasury.fund(self.run)
+        if lend and fund:
+            self.notes = await self.treasury.fund_tokens(self.run)
 
     def live(self) -> None:
         """Make a firewall of what the ledger says."""
@@ -129,7 +137,10 @@ class Money:
             watch=Unwatched(),
         )
         owner = Keystore(self.key).owner_address
-        self.treasury = Treasury(self.pipeline, self.runs, owner, self.chain.balance, self.metrics, self._received)
+        holdings = Holdings(self.node, self.confirmations)
+        self.treasury = Treasury(
+            self.pipeline, self.runs, owner, self.chain.balance, self.metrics, self._received, holdings
+        )
 
     async def _received(self, run: str, amount: Amount) -> None:
         await self.ledger.note(Received(at_ns=self.clock.now_ns(), run=run, amount=amount))

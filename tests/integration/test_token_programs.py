@@ -27,7 +27,7 @@ MAKER: Final = b"\x51" * 32
 ACME: Final = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
 STRANGER: Final = "0x024FD72454c4a3840b7D9Ac04fA8fDB3E650AfeA"
 HELD, PAID, LET, OVER = 1000, 40, 50, 20
-"""The run holds more than it may move: of its budget of 100 what it pays and lets others take leaves 10."""
+"""The run holds more than it was lent and may move: of its 100 what it pays and lets others take leaves 10."""
 CLIENT: Final = """
 import asyncio, json, os, time
 from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
@@ -190,6 +190,7 @@ def home(short_path: Path, node: TokenChain) -> Iterator[Home]:
         share_images(home.path)
         owner = Keystore.open(home.path / "keystore", home.path / "passphrase").owner_address
         Chain(node.url).ask("anvil_setBalance", owner, hex(TREASURY))
+        node.give(owner)
         yield home
 
 

@@ -16,6 +16,7 @@ import msgspec
 from safebox.firewall.approvals import Approvals
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
+from safebox.firewall.connectors.lending import Holdings
 from safebox.firewall.connectors.upstream import ChainReads
 from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
@@ -147,9 +148,15 @@ class Firewall:
         )
         self.gateways = GatewayServer(self.pipeline, self.metrics, chain=ChainReads(self._world.nodes))
         self.treasury = Treasury(
-            self.pipeline, self.runs, self.signer.owner_address, self._world.chain.balance, self.metrics, self._received
+            self.pipeline,
+            self.runs,
+            self.signer.owner_address,
+            self._world.chain.balance,
+            self.metrics,
+            self._received,
+            Holdings(self._world.nodes, self._settings.confirmations_on(self._chain_id)),
         )
-        self._wallets = Wallets(self.ledger, self.runs, self.treasury)
+        self._wallets = Wallets(self.ledger, self.runs, self.treasury, self.metrics)
         self._lifecycle = Lifecycle(
             connectors=self._world.connectors,
             ledger=self.ledger,
@@ -179,7 +186,8 @@ class Firewall:
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
         wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
-        self._duties.begin(self._watch(), wallets, far, self._orphans(), self.approvals.follow())
+        left = self._wallets.stranded.follow()
+        self._duties.begin(self._watch(), wallets, far, left, self._orphans(), self.approvals.follow())
         self._heart.begin(self._beat())
         asyncio.get_running_loop().run_in_executor(None, load_websockets)
 

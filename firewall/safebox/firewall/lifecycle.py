@@ -72,7 +72,7 @@ class Lifecycle:
         check_connectors(file.mandate, self._connectors)
         run_id = self._clock.new_id("run")
         address = await self._signer.address_of(run_id) if file.mandate.wallet is not None else None
-        started = started_event(run_id, file, address, folder, engine, self._clock.now_ns())
+        started = started_event(run_id, file, address, folder, engine, self._clock.now_ns(), lends=True)
         asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
         await self._launches.decide(started, asked)
         await self._ledger.start(started)
@@ -87,6 +87,7 @@ class Lifecycle:
             )
         return {
             "run": run_id,
+            "notes": await self._treasury.fund_tokens(run),
             "address": address,
             "ports": list(PORTS.values()),
             "environment": environment(run_id, file, address),
@@ -187,9 +188,9 @@ def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:
 
 
 def started_event(
-    run: str, file: RunFile, address: str | None, folder: str | None, engine: str, now: int
+    run: str, file: RunFile, address: str | None, folder: str | None, engine: str, now: int, *, lends: bool = False
 ) -> RunStarted:
-    """What the ledger keeps of a start."""
+    """What the ledger keeps of a start; `lends` says that tokens are lent to it, too."""
     shown = {
         "id": run,
         "agent": file.name,
@@ -210,4 +211,5 @@ def started_event(
         folder=folder,
         task=file.task,
         inbox=file.inbox,
+        lends=lends,
     )

@@ -169,6 +169,9 @@ class Metrics:
         for state in STATES:
             self._runs.labels(state)
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
+        self._stranded = self._gauge(
+            "safebox_wallet_stranded", "Wallets of ended runs that hold what could not be swept."
+        )
         self._sweeps = self._counter("safebox_wallet_sweeps", "Wallets swept to the owner.")
         self._vanished = self._counter(
             "safebox_chain_vanished", "Payments that were final and are on the chain no more."
@@ -310,6 +313,10 @@ class Metrics:
     def over_ceiling(self, n: int) -> None:
         """How many wallets hold more than their ceiling now."""
         self._over_ceiling.set(n)
+
+    def stranded(self, n: int) -> None:
+        """How many wallets of ended runs still hold what did not come home."""
+        self._stranded.set(n)
 
     def swept(self) -> None:
         """One wallet was swept to the owner."""

@@ -91,7 +91,7 @@ class Pipeline:
         """Answer one call. Never raises for what an agent or the world does wrong. Fails closed."""
         started, action = time.perf_counter(), None
         try:
-            run = self._runs.find(call.run)  # 1 identify
+            run = self._runs.find(call.run, call.caller)  # 1 identify
             run.check_live(call.caller)
             tool = find_tool(call.tool, caller=call.caller, connectors=self._connectors)  # 2 normalise
             action = understand(call, tool, self._clock.new_id("act"), self._clock.now_ns())

@@ -57,6 +57,8 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.wrong_chain": ("wallet.transfer",),
     "transfer.frozen": ("wallet.transfer",),
     "transfer.over_ceiling_receive": ("wallet.transfer", "wallet.fund"),
+    "transfer.token_not_listed": ("wallet.fund", "wallet.sweep"),
+    "transfer.fund_over_grant": ("wallet.fund",),
     "compute.not_granted": _COMPUTE,
     "compute.image_not_listed": ("compute.start",),
     "compute.command_not_listed": ("compute.start",),

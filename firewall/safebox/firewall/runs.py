@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 from weakref import WeakValueDictionary
 
@@ -14,7 +15,7 @@ from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.orders import ordered_events, orders_of
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.reply import Reply
-from safebox.firewall.core.tools import TOOLS
+from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ports import RunView
 from safebox.firewall.standing import RunNotLive, Standing
@@ -63,6 +64,7 @@ class Runs:
 
     def __init__(self) -> None:
         self._live: dict[str, Run] = {}
+        self._returning: dict[str, Run] = {}
         self._judging: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._watchers: list[Watcher] = []
 
@@ -77,13 +79,25 @@ class Runs:
         """Forget a run that has ended."""
         self._live.pop(run, None)
 
-    def find(self, run: str) -> Run:
-        """The live run of this name.
+    @contextmanager
+    def returning(self, run: Run) -> Generator[None]:
+        """Let the owner, and nobody else, act for a run that has ended, as long as this lasts."""
+        run.returning = True
+        self._returning[run.view.id] = run
+        try:
+            yield
+        finally:
+            del self._returning[run.view.id]
+
+    def find(self, run: str, caller: Caller = Caller.AGENT) -> Run:
+        """The live run of this name; for its owner also one that has ended, while it is brought home.
 
         Raises:
             RunNotLive: if there is none.
         """
         found = self._live.get(run)
+        if found is None and caller is Caller.OWNER:
+            found = self._returning.get(run)
         if found is None:
             raise RunNotLive("there is no such run here")
         return found

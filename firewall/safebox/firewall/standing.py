@@ -55,6 +55,7 @@ class Standing:
 
     `stopped` says why it was ended. `pausing` and `freezing` are marks that bridge the time until the book says it;
     each is one reference, so that the thread that hears an order and the loop that looks at it never see half of it.
+    `returning`: it has ended, and its owner brings home what it left behind.
     """
 
     def __init__(self, book: RunBook) -> None:
@@ -63,6 +64,7 @@ class Standing:
         self.stopped: str | None = None
         self.pausing: object | None = None
         self.freezing: object | None = None
+        self.returning = False
 
     @property
     def frozen(self) -> bool:
@@ -129,7 +131,7 @@ class Standing:
             RunNotLive: if it or a run it descends from was killed, or it has ended.
             RunIsPaused: if it or a run it descends from is paused.
         """
-        if self.book.ended is not None:
+        if self.book.ended is not None and not (self.returning and caller is Caller.OWNER):
             raise RunNotLive(f"the run is {self.why}")
         if caller is not Caller.AGENT:
             return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.mandate import ACCOUNT_WALLET, WalletGrant
@@ -17,15 +16,12 @@ from safebox.firewall.core.money import UNITS_MAX, Amount, format_units
 from safebox.firewall.core.reply import Reply, Status, could_not
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.errors import CallerError, FactsUnavailable, FirewallError
+from safebox.firewall.loans import MOVES, Holdings, Loans, Note
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import Desk
 from safebox.firewall.runs import Run, RunNotLive, Runs
 
-MOVES: Final = frozenset(tool.name for tool in TOOLS.values() if tool.connector == "chain" and not tool.reads_only)
-"""What changes a wallet's balance."""
-
 Balance = Callable[[str], Awaitable[int]]
-Note = Callable[[str, Amount], Awaitable[None]]
 
 
 class Treasury:
@@ -38,15 +34,27 @@ class Treasury:
         balance: tells an address's balance in wei; raises `FirewallError` if the chain can't be asked.
         metrics: counts sweeps and wallets over their ceiling.
         note: records income; raises `LedgerUnavailable` if it can't, and then it is seen again.
+        chain: says what is final, and what is held of tokens; without it every block is, and no token is moved.
     """
 
-    def __init__(self, desk: Desk, runs: Runs, owner: str, balance: Balance, metrics: Metrics, note: Note) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        runs: Runs,
+        owner: str,
+        balance: Balance,
+        metrics: Metrics,
+        note: Note,
+        chain: Holdings | None = None,
+    ) -> None:
         self._desk = desk
         self._runs = runs
         self.owner = owner
         self.balance = balance
         self._metrics = metrics
         self._note = note
+        self._settled = balance if chain is None else chain.settled
+        self._loans = None if chain is None else Loans(chain, owner, self._move, note, metrics)
         self._funding = asyncio.Lock()
 
     async def fund(self, run: Run) -> Reply | None:
@@ -58,6 +66,13 @@ class Treasury:
             if run.stopped is not None:
                 return could_not(RunNotLive(f"the run is {run.stopped}"))
             return await self._move(run, "wallet.fund", run.view.address, wallet.budget)
+
+    async def fund_tokens(self, run: Run) -> list[str]:
+        """Lend a run the tokens of its mandate, as far as the owner has them; what could not be lent is said."""
+        if self._loans is None:
+            return []
+        async with self._funding:
+            return [] if run.stopped is not None else await self._loans.fund(run)
 
     async def fund_again(self, run: Run, amount: Amount | None) -> tuple[Amount, Reply]:
         """Give a run back of what was taken from it before: this much, or all that its mandate leaves room for.
@@ -92,16 +107,24 @@ class Treasury:
     async def sweep_now(self, run: Run) -> Reply | None:
         """Take back all a live run holds; what it earned is written down first. None if there is nothing to take."""
         await self._check(run)
+        if self._loans is not None:
+            await self._loans.note(run)
         return await self.sweep(run)
 
     async def sweep(self, run: Run) -> Reply | None:
-        """Take back all a run holds; None if there is nothing to take."""
+        """Take back all a run holds, tokens first, as the rest pays their fees; None if there is nothing to take.
+
+        What a token does is no reason to leave the rest. If one did not come home, the reply is about that one.
+        """
         async with run.turn(TOOLS["wallet.fund"].queue):
             pass  # a funding that is under way lands first, or its money would stay where nobody looks any more
         address = run.view.address
-        if address is None or await self.balance(address) == 0:
+        if address is None:
             return None
-        return await self._move(run, "wallet.sweep", self.owner, None)
+        tokens = [] if self._loans is None else await self._loans.sweep(run)
+        swept = await self._move(run, "wallet.sweep", self.owner, None) if await self.balance(address) else None
+        missed = next((reply for reply in tokens if reply.status is not Status.DONE), None)
+        return missed or swept or next(iter(tokens), None)
 
     async def check(self) -> None:
         """Note what wallets earned, and sweep what any holds beyond its ceiling.
@@ -110,7 +133,7 @@ class Treasury:
         """
         over = 0
         for run in self._runs.all():
-            over += await self._check(run)
+            over += await self._check(run) | (self._loans is not None and await self._loans.check(run))
         self._metrics.over_ceiling(over)
 
     async def _check(self, run: Run) -> bool:
@@ -122,8 +145,10 @@ class Treasury:
             balance = await self.balance(address)
             if balance > UNITS_MAX:
                 raise FactsUnavailable("the node named an impossible balance")
-            if expected is not None and expected == _expected(run, wallet) and balance > expected >= 0:
-                await self._note(run.view.id, Amount(balance - expected, wallet.budget.asset))
+            if expected is not None and balance > expected >= 0:
+                sure = min(balance, await self._settled(address))
+                if expected == _expected(run, wallet) and sure > expected:
+                    await self._note(run.view.id, Amount(sure - expected, wallet.budget.asset))
         except FirewallError as error:
             self._metrics.failed(error)
             return False

@@ -15,13 +15,17 @@ from safebox.firewall.core.money import Amount, encode_amount, parse_amount
 from safebox.firewall.core.reply import Reply
 from safebox.firewall.errors import CallerError, FirewallError
 from safebox.firewall.ledger import Ledger
+from safebox.firewall.metrics import Metrics
 from safebox.firewall.recovery import view_of
 from safebox.firewall.runs import Run, RunNotLive, Runs
+from safebox.firewall.stranded import Stranded
 from safebox.firewall.treasury import Balance, Treasury
 
 SHOWN_MAX: Final = 200
 """Wallets asked about at once: each is a question to the node, and somebody waits for the answer."""
 ENDED: Final = "ended"
+STRANDED: Final = "stranded"
+"""The state of a wallet whose run has ended and whose money did not come home."""
 
 
 class Wallets:
@@ -31,12 +35,14 @@ class Wallets:
         ledger: knows every run there was.
         runs: the live ones.
         treasury: knows the owner, and what the chain says of an address.
+        metrics: is told how many ended ones still hold something.
     """
 
-    def __init__(self, ledger: Ledger, runs: Runs, treasury: Treasury) -> None:
+    def __init__(self, ledger: Ledger, runs: Runs, treasury: Treasury, metrics: Metrics) -> None:
         self._ledger = ledger
         self._runs = runs
         self._treasury = treasury
+        self.stranded = Stranded(ledger, runs, treasury, metrics)
 
     async def operate(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked over the control socket.
@@ -50,7 +56,7 @@ class Wallets:
             case "fund":
                 return await self.fund(self._live(fields), fields.get("amount"))
             case "sweep":
-                return _moved(None, await self._treasury.sweep_now(self._live(fields)))
+                return _moved(None, await self._sweep(fields))
             case _:
                 raise CallerError(f"there is no operation {op!r}")
 
@@ -64,6 +70,12 @@ class Wallets:
         given, reply = await self._treasury.fund_again(run, asked)
         return _moved(given, reply)
 
+    async def _sweep(self, fields: dict[str, Any]) -> Reply | None:
+        book = self._ledger.books.runs.get(str(fields["run"]))
+        if book is not None and book.ended is not None:
+            return await self.stranded.bring_home(book)
+        return await self._treasury.sweep_now(self._live(fields))
+
     def _live(self, fields: dict[str, Any]) -> Run:
         name = str(fields["run"])
         try:
@@ -72,19 +84,21 @@ class Wallets:
             raise CallerError(f"there is no live run {name!r}", remedy="safebox ps lists them") from error
 
     async def show(self, *, every: bool) -> dict[str, Any]:
-        """The owner's wallet and the leased ones, the newest last; `every` adds those of runs that ended."""
+        """The owner's wallet and the leased ones, the newest last; `every` adds those that ended and were swept."""
         live = {run.view.id: run for run in self._runs.all()}
         meant = [
             book
             for name, book in self._ledger.books.runs.items()
-            if book.mandate.wallet is not None and (name in live or (every and book.ended is not None))
+            if book.mandate.wallet is not None
+            and (name in live or (book.ended is not None and (every or self.stranded.holds(book))))
         ]
         asking = _Asking(self._treasury.balance)
         found: dict[str, Any] = {"owner": self._treasury.owner, "balance": await asking.of(self._treasury.owner)}
         wallets: list[dict[str, Any]] = []
         for book in meant[-SHOWN_MAX:]:
             here = live.get(book.started.run)
-            wallets.append(await _shown(book, here.state if here is not None else ENDED, asking))
+            ended = STRANDED if self.stranded.holds(book) else ENDED
+            wallets.append(await _shown(book, here.state if here is not None else ended, asking))
         return {**found, "wallets": wallets, "left_out": max(0, len(meant) - SHOWN_MAX), "problem": asking.problem}
 
 

@@ -202,6 +202,32 @@ deny contains {"code": "transfer.over_ceiling_receive", "message": "The wallet m
 }
 
 # METADATA
+# title: Not a token of the mandate
+# description: The owner lends and takes home native money and amounts of the tokens the mandate lists, nothing else.
+# custom:
+#   code: transfer.token_not_listed
+#   threat: misdirection
+#   severity: high
+#   remedy: List the token's contract in the mandate, or leave what arrived unasked where it is.
+deny contains {"code": "transfer.token_not_listed", "message": "The mandate lists no such token."} if {
+	input.action.kind == "funding"
+	not _asset_listed
+}
+
+# METADATA
+# title: Funding over the grant
+# description: A run is lent at most what its mandate grants, of native money and of each token.
+# custom:
+#   code: transfer.fund_over_grant
+#   threat: overspending
+#   severity: high
+#   remedy: Lend less, or start a run under a mandate that grants more.
+deny contains {"code": "transfer.fund_over_grant", "message": "The mandate grants less than this."} if {
+	input.action.tool == "wallet.fund"
+	not _within_grant
+}
+
+# METADATA
 # title: People must approve
 # description: A payment that could take more than the mandate's threshold, fee included, waits for people's approval.
 # custom:
@@ -338,11 +364,58 @@ _on_chain if {
 _wallet_free if input.facts.frozen == false
 
 _may_receive if {
+	_in_ether
 	input.mandate.wallet.ceiling == null
 	input.facts.wallet.over_ceiling in {null, false}
 }
 
 _may_receive if {
+	_in_ether
 	is_object(input.mandate.wallet.ceiling)
 	input.facts.wallet.over_ceiling == false
+}
+
+_may_receive if {
+	some grant in input.mandate.tokens
+	_in_token(grant)
+	grant.ceiling == null
+	input.facts.wallet.over_ceiling in {null, false}
+}
+
+_may_receive if {
+	some grant in input.mandate.tokens
+	_in_token(grant)
+	is_object(grant.ceiling)
+	input.facts.wallet.over_ceiling == false
+}
+
+# All there is can only be said of native money, which pays its own fee.
+_asset_listed if {
+	input.action.tool == "wallet.sweep"
+	input.action.args.amount == null
+}
+
+_asset_listed if _in_ether
+
+_asset_listed if {
+	some grant in input.mandate.tokens
+	_in_token(grant)
+}
+
+_within_grant if {
+	_in_ether
+	money.at_most(input.action.args.amount, input.mandate.wallet.budget)
+}
+
+_within_grant if {
+	some grant in input.mandate.tokens
+	_in_token(grant)
+	money.at_most(input.action.args.amount, grant.budget)
+}
+
+_in_ether if input.action.args.amount.asset == "ETH"
+
+_in_token(grant) if {
+	grant.standard == "erc20"
+	input.action.args.amount.asset == concat("", ["erc20:", grant.address])
 }

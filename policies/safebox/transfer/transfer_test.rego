@@ -428,3 +428,70 @@ test_without_a_ceiling_nothing_is_over_it if {
 		with input as fixtures.set(document, "/facts/wallet/over_ceiling", "no")
 	"transfer.over_ceiling_receive" in _denied with input as fixtures.set(fixtures.fund, "/mandate/wallet/ceiling", "1")
 }
+
+test_a_listed_token_is_lent_and_taken_home if {
+	data.safebox.transfer.allow == {"transfer.fund"} with input as fixtures.fund_token
+	count(_denied) == 0 with input as fixtures.fund_token
+	data.safebox.transfer.allow == {"transfer.sweep"} with input as fixtures.sweep_token
+	count(_denied) == 0 with input as fixtures.sweep_token
+}
+
+test_a_token_that_is_not_listed_is_neither_lent_nor_taken_home if {
+	every document in [fixtures.fund_token, fixtures.sweep_token] {
+		every changed in array.concat(
+			_all_broken(document, [
+				"/action/args/amount/asset",
+				"/mandate/tokens",
+				"/mandate/tokens/0/address",
+				"/mandate/tokens/0/standard",
+			]),
+			[
+				fixtures.set(document, "/mandate/tokens", []),
+				fixtures.set(document, "/mandate/tokens/0/address", fixtures.stranger),
+				fixtures.set(document, "/mandate/tokens/0/standard", "erc721"),
+				fixtures.set(document, "/action/args/amount/asset", "USD"),
+			],
+		) {
+			"transfer.token_not_listed" in _denied with input as changed
+		}
+	}
+}
+
+test_a_run_is_lent_at_most_what_its_mandate_grants if {
+	every document in [
+		fixtures.set(fixtures.fund, "/action/args/amount", fixtures.amount("ETH", 1000001)),
+		fixtures.set(fixtures.fund_token, "/action/args/amount/units", fixtures.units(1001)),
+	] {
+		_denied == {"transfer.fund_over_grant"} with input as document
+	}
+}
+
+test_a_grant_with_a_field_missing_lends_nothing if {
+	every document in array.concat(
+		_all_broken(fixtures.fund, ["/action/args/amount", "/action/args/amount/units", "/mandate/wallet/budget"]),
+		_all_broken(fixtures.fund_token, ["/action/args/amount/units", "/mandate/tokens/0/budget"]),
+	) {
+		"transfer.fund_over_grant" in _denied with input as document
+	}
+}
+
+test_a_wallet_over_a_tokens_ceiling_receives_no_more_of_it if {
+	every document in array.concat(
+		_all_broken(fixtures.fund_token, ["/facts/wallet/over_ceiling"]),
+		[
+			fixtures.set(fixtures.fund_token, "/facts/wallet/over_ceiling", true),
+			fixtures.set(fixtures.fund_token, "/mandate/tokens/0/ceiling", "1"),
+			fixtures.broken(fixtures.fund_token, "/mandate/tokens/0/ceiling")[0],
+		],
+	) {
+		"transfer.over_ceiling_receive" in _denied with input as document
+	}
+	free := fixtures.set(fixtures.fund_token, "/mandate/tokens/0/ceiling", null)
+	every over in [null, false] {
+		count(_denied) == 0 with input as fixtures.set(free, "/facts/wallet/over_ceiling", over)
+	}
+}
+
+test_a_token_comes_home_from_a_wallet_that_is_full if {
+	count(_denied) == 0 with input as fixtures.set(fixtures.sweep_token, "/facts/wallet/over_ceiling", true)
+}

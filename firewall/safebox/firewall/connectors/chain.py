@@ -22,12 +22,12 @@ from safebox.firewall.connectors.calls import ContractCall, call_gas
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.fees import Fees, fees, has_code, higher, transfer_gas
 from safebox.firewall.connectors.finality import Finality
-from safebox.firewall.connectors.holdings import ether, free, next_nonce, receiving, wallet_facts
+from safebox.firewall.connectors.holdings import ether, wallet_facts
 from safebox.firewall.connectors.jsonrpc import ChainNode, Node, NodeRefused, NodeUnavailable
+from safebox.firewall.connectors.lending import NOTHING, booked, fits, plan_movement
 from safebox.firewall.connectors.preflight import preflight
 from safebox.firewall.connectors.simulation import Transaction, simulate
 from safebox.firewall.connectors.transaction import (
-    TRANSFER_GAS,
     Offer,
     Payment,
     as_plan,
@@ -52,8 +52,6 @@ RECEIPT_SECONDS: Final = 60
 """Five blocks of the main network: after that the payment is reported as unknown, with its hash."""
 AGENT_SECONDS: Final = 12
 """The same for an agent, whose library gives up on an answer after 30 s (web3.py) and must have the hash by then."""
-_NOTHING: Final = {"nothing": True}
-"""The plan of a sweep that finds no more than its own fee."""
 
 
 class ChainConnector:
@@ -105,8 +103,9 @@ class ChainConnector:
             match action.args:
                 case Transfer():
                     return await self._quote_transfer(action, action.args, run)
-                case MoveFunds():
-                    return await self._quote_funding(action, action.args, run)
+                case MoveFunds() as args:
+                    owner = self._signer.owner_address
+                    return await plan_movement(self._node, action, args, run, owner, self._chain_id)
                 case CallContract():
                     return await self._quote_contract(action, action.args, run)
                 case _:
@@ -120,7 +119,7 @@ class ChainConnector:
         Raises:
             EffectError: Nothing was signed.
         """
-        if plan == _NOTHING:
+        if plan == NOTHING:
             return Outcome(status="done", result={"moved": "0"})
         if not isinstance(action.args, Transfer | MoveFunds | CallContract):
             return await self._balance(run)
@@ -148,7 +147,7 @@ class ChainConnector:
         Raises:
             EffectError: The chain can't be asked now.
         """
-        if not isinstance(action.args, Transfer | MoveFunds | CallContract) or plan == _NOTHING:
+        if not isinstance(action.args, Transfer | MoveFunds | CallContract) or plan == NOTHING:
             return Outcome(status="failed", detail="nothing was to be paid")
         return _settled(action, await self.follow(action, run, self._planned(action, run, plan)))
 
@@ -300,27 +299,6 @@ class ChainConnector:
         charges, facts = contracts.charges(args, worst.amount), {**quote.facts, "contracts": code}
         return msgspec.structs.replace(quote, charges=charges, facts=facts)
 
-    async def _quote_funding(self, action: Action, args: MoveFunds, run: RunView) -> Quote:
-        signer = OWNER if action.tool == "wallet.fund" else run.id
-        sender = self._signer.owner_address if signer == OWNER else run.address
-        if sender is None:
-            raise CallerError("this run has no wallet")
-        facts, offer = await asyncio.gather(self._wallet(run), fees(self._node))
-        nonce, offer = await next_nonce(self._node, sender), offer.marked(action.id)
-        amount = args.amount
-        if signer == OWNER and amount is not None:
-            facts = receiving(facts, amount, run)
-        if amount is None:
-            left = await free(self._node, sender) - TRANSFER_GAS * offer.most
-            if signer == OWNER:
-                raise CallerError("funding needs an amount")
-            if left <= 0:
-                return Quote(facts={"wallet": facts}, plan=dict(_NOTHING))
-            amount = Amount(left, "ETH")
-        payment = self._payment(signer, sender, nonce, args.to, amount, TRANSFER_GAS, offer)
-        worst_of(payment)
-        return Quote(facts={"wallet": facts}, plan=as_plan(payment))
-
     def _payment(self, signer: str, sender: str, nonce: int, to: str, value: Amount, gas: int, offer: Fees) -> Payment:
         return Payment(
             signer=signer,
@@ -350,17 +328,15 @@ class ChainConnector:
         signer = OWNER if action.tool == "wallet.fund" else run.id
         sender = self._signer.owner_address if signer == OWNER else run.address
         args = action.args
-        amount = args.value if isinstance(args, CallContract) else args.amount
         if isinstance(args, CallContract):
             contracts.check_again(args, payment)
-        fits = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
-        if (
-            not fits
-            or payment.cancels
-            or payment.data != (args.data if isinstance(args, CallContract) else "0x")
-            or payment.to != args.to
-            or (amount is not None and payment.value != amount)
-        ):
+        as_asked = (payment.to, payment.data) == (args.to, args.data if isinstance(args, CallContract) else "0x")
+        if isinstance(args, Transfer):
+            as_asked = as_asked and payment.value == args.amount
+        if isinstance(args, MoveFunds):
+            as_asked = fits(args, payment)
+        of_wallet = (payment.signer, payment.sender, payment.chain_id) == (signer, sender, self._chain_id)
+        if not of_wallet or payment.cancels or not as_asked:
             raise EffectError("the plan is not for this action")
         return payment
 
@@ -384,4 +360,6 @@ def _units(amount: Amount | None) -> int | None:
 
 def _settled(action: Action, outcome: Outcome) -> Outcome:
     """With a call, what it took of tokens, too."""
+    if isinstance(action.args, MoveFunds):
+        return booked(action.args, outcome)
     return contracts.settled(action.args, outcome) if isinstance(action.args, CallContract) else outcome

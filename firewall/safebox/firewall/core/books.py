@@ -21,7 +21,8 @@ from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.mandate import Mandate, decode_mandate
-from safebox.firewall.core.money import Amount, decode_amount
+from safebox.firewall.core.money import Amount, token_of
+from safebox.firewall.core.movements import moved
 from safebox.firewall.core.record import (
     AskedAgain,
     Charge,
@@ -59,16 +60,6 @@ AboutRun = RunKilled | RunEnded | RunPaused | RunResumed | WalletFrozen | Wallet
 """What is said about a run as a whole."""
 
 
-class _Given(msgspec.Struct, frozen=True):
-    amount: Amount
-
-
-class _Funding(msgspec.Struct, frozen=True):
-    """What of a funding's record the books want."""
-
-    args: _Given
-
-
 class Kin(msgspec.Struct, frozen=True):
     """Where a run stands in its tree, as `run` of the policy input says it."""
 
@@ -80,7 +71,7 @@ class RunBook:
 
     __slots__ = (
         "behaving", "denied", "denied_count", "earned", "ended", "exposures", "frozen", "funded", "given_again",
-        "holds", "keys", "killed", "lines", "mandate", "open", "parent", "paused", "rates", "root", "settled",
+        "holds", "keys", "killed", "lines", "mandate", "open", "out", "parent", "paused", "rates", "root", "settled",
         "stalled", "started", "swept", "unknown", "unswept", "used",
     )  # fmt: skip
 
@@ -101,7 +92,7 @@ class RunBook:
         self.earned: dict[str, int] = {}
         self.swept: dict[str, int] = {}
         self.unswept: dict[str, int] = {}
-        self.funded = False
+        self.funded = self.out = False
         self.given_again: dict[str, int] = {}
         self.open: dict[str, Decided] = {}
         self.unknown: set[str] = set()
@@ -131,7 +122,7 @@ class RunBook:
         for charge in charges:
             line = charge.rail, charge.amount.asset
             wanted[line] = wanted.get(line, 0) + charge.amount.units
-        return all(line in self.lines and units <= self.lines[line].remaining for line, units in wanted.items())
+        return all(line in self.lines and units <= (self.remaining(*line) or 0) for line, units in wanted.items())
 
     def can_lend(self, grants: Mapping[tuple[str, str], int]) -> bool:
         """Whether a child may be given this, line by line. A line that wasn't granted lends nothing."""
@@ -153,14 +144,17 @@ class RunBook:
                 self.stalled.append(event)
 
     def remaining(self, rail: str, asset: str) -> int | None:
-        """What is left of a line; None if the mandate has no such line."""
+        """What is left of a line, None without such a line; of a token that is lent never more than is left of that."""
         line = self.lines.get((rail, asset))
-        return None if line is None else line.remaining
+        if line is None or not self.started.lends or token_of(asset) is None:
+            return None if line is None else line.remaining
+        own = self.holding(rail, asset) - self.quarantined(asset) - line.reserved - line.exposed
+        return max(0, min(line.remaining, own))
 
     def unspent(self, rail: str, asset: str) -> int:
         """What is left of a line with what is reserved: payments on their way still need it. 0 without such a line."""
         line = self.lines.get((rail, asset))
-        return 0 if line is None else max(0, line.remaining) + line.reserved
+        return 0 if line is None else (self.remaining(rail, asset) or 0) + line.reserved
 
     def settle(self, event: Settled, decided_ns: int) -> None:
         """Book what an action of the agent took, gave back, and put at others' disposal."""
@@ -183,8 +177,9 @@ class RunBook:
         self.earned[amount.asset] = self.earned.get(amount.asset, 0) + amount.units
         self.unswept[amount.asset] = self.unswept.get(amount.asset, 0) + amount.units
 
-    def sweep(self, event: Settled) -> None:
-        """Book what the owner took home, fees included: at first what was earned."""
+    def sweep(self, event: Settled, decided: Decided) -> None:
+        """Book what the owner took home, fees included: at first what was earned. Taking all there is empties it."""
+        self.out &= event.status != "done" or moved(decided) is not None
         for charge in event.charges:
             asset, units = charge.amount.asset, charge.amount.units
             self.swept[asset] = self.swept.get(asset, 0) + units
@@ -192,16 +187,26 @@ class RunBook:
 
     def fund(self, decided: Decided) -> None:
         """Book what the owner gave: at first what was granted, later what a sweep had taken before."""
-        amount = msgspec.json.decode(decided.action, type=_Funding, dec_hook=decode_amount).args.amount
-        if self.funded:
+        amount = moved(decided)
+        if amount is None:
+            return
+        token = token_of(amount.asset) is not None
+        if token or self.funded:
             self.given_again[amount.asset] = self.given_again.get(amount.asset, 0) + amount.units
-        self.funded = True
+        self.funded |= not token
 
     def holding(self, rail: str, asset: str) -> int:
-        """What the run's account holds by this book: granted, given again and earned, less what was spent and swept."""
+        """What the account holds by this book: granted (a token: lent), given again, earned, less spent and swept."""
         line = self.lines[rail, asset]
-        came = line.granted + self.given_again.get(asset, 0) + self.earned.get(asset, 0)
+        lent = line.granted if token_of(asset) is None else 0
+        came = lent + self.given_again.get(asset, 0) + self.earned.get(asset, 0)
         return came - line.spent - self.swept.get(asset, 0)
+
+    @property
+    def away(self) -> bool:
+        """Whether its wallet may hold what the owner lent: nothing has brought all of it home yet."""
+        tokens = (line for line in self.lines if token_of(line[1]) is not None)
+        return self.out or any(self.holding(*each) > 0 for each in tokens)
 
     def quarantined(self, asset: str) -> int:
         """What was earned and not swept yet; a sweep takes earned money first."""
@@ -330,6 +335,7 @@ class Books:
                 book.denied_count += 1
             return
         book.open[event.action_id] = event
+        book.out |= event.tool == "wallet.fund"
         book.rate(event.kind).add(event.at_ns)
         _reserve(book, event, +1)
 
@@ -352,7 +358,7 @@ class Books:
         if decided.caller is Caller.AGENT:
             book.settle(event, decided.at_ns)
         elif decided.tool == "wallet.sweep":
-            book.sweep(event)
+            book.sweep(event, decided)
         elif decided.tool == "wallet.fund" and event.status == "done":
             book.fund(decided)
 

@@ -123,7 +123,7 @@ def _charge(book: RunBook, charge: Charge, now: int) -> dict[str, Any]:
         "rail": charge.rail,
         "asset": charge.amount.asset,
         "units": pad(units),
-        "remaining": None if line is None else pad(line.remaining),
+        "remaining": None if line is None else pad(book.remaining(charge.rail, charge.amount.asset) or 0),
         "hour": None if line is None else pad(min(line.hour.count(now) + units, UNITS_MAX)),
         "day": None if line is None else pad(min(line.day.count(now) + units, UNITS_MAX)),
     }

@@ -61,7 +61,8 @@ class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
 
     What is approved is spent: it comes out of `budget` at once, and `per_approval` bounds a single approval. `standard`
     says which of the standards that share a call's selector its contract has; only ERC-20 has amounts to approve. A
-    payment is at most `per_transfer`, and goes to `payees`; of things that are one of a kind both count things.
+    payment is at most `per_transfer`, and goes to `payees`; of things that are one of a kind both count things. What
+    the wallet holds above `ceiling` goes back to the owner.
     """
 
     name: str
@@ -73,6 +74,7 @@ class TokenGrant(msgspec.Struct, frozen=True, kw_only=True):
     standard: str = "erc20"
     payees: tuple[Named, ...] = ()
     per_transfer: Amount | None = None
+    ceiling: Amount | None = None
 
 
 class ContractGrant(msgspec.Struct, frozen=True, kw_only=True):

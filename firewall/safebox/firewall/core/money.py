@@ -31,6 +31,7 @@ _UNITS: Final[dict[str, tuple[str, int]]] = {
 _TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,18}))? ([A-Za-z]{1,12})", re.ASCII)
 _PADDED: Final = re.compile(r"[0-9]{78}", re.ASCII)
 _TOKEN_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,77})(?:\.([0-9]{1,36}))? (\S{1,32})", re.ASCII)
+_TOKEN_PREFIX: Final = "erc20:"  # noqa: S105 -- the beginning of an asset
 _TOKEN_ASSET: Final = re.compile(r"erc20:0x[0-9a-fA-F]{40}", re.ASCII)
 """A token is named by its contract. Symbols are anybody's choice, and two contracts may have the same."""
 
@@ -102,7 +103,12 @@ def parse_amount(text: str, *, asset: str | None = None) -> Amount:
 
 def token_asset(address: str) -> str:
     """The asset of a token: its contract's checksummed address."""
-    return f"erc20:{address}"
+    return f"{_TOKEN_PREFIX}{address}"
+
+
+def token_of(asset: str) -> str | None:
+    """The contract of a token; None for what is none."""
+    return asset.removeprefix(_TOKEN_PREFIX) if asset.startswith(_TOKEN_PREFIX) else None
 
 
 def parse_token_amount(text: str, *, name: str, decimals: int, address: str) -> Amount:

@@ -30,7 +30,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
-    """A human started a run under this mandate; `run_view` is `run` of the policy input, `folder` the agent's own."""
+    """A human started a run under this mandate; `run_view` is `run` of the policy input, `folder` the agent's own.
+
+    `lends` says that the firewall lends it tokens, so that what it may spend of one is what it was lent.
+    """
 
     run: str
     run_view: msgspec.Raw
@@ -40,6 +43,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     task: str
     inbox: str | None
     firewall: str = ""
+    lends: bool = False
 
 
 class Decided(Event, frozen=True, kw_only=True, tag="decided"):

@@ -18,7 +18,17 @@ FUNCTIONS_MAX: Final = 100
 DECIMALS_MAX: Final = 36
 """Tokens have 18 at most in practice; more is only read, never needed."""
 
-TOKEN_KEYS: Final = ("standard", "address", "decimals", "budget", "per_approval", "per_transfer", "spenders", "payees")
+TOKEN_KEYS: Final = (
+    "standard",
+    "address",
+    "decimals",
+    "budget",
+    "per_approval",
+    "per_transfer",
+    "ceiling",
+    "spenders",
+    "payees",
+)
 CONTRACT_KEYS: Final = ("address", "functions", "value")
 
 _STANDARD: Final = re.compile(r"erc20|erc721|erc1155", re.ASCII)
@@ -63,6 +73,9 @@ def _token(section: Section, name: str) -> TokenGrant:
         section.wrong(
             "per_approval", f"{standard} has no amounts to approve, so approvals are only taken back", f"'0 {name}'"
         )
+    ceiling = _amount(section, "ceiling", name, decimals, address) if "ceiling" in section else None
+    if ceiling is not None and (standard != "erc20" or ceiling.units < budget.units):
+        section.wrong("ceiling", "it is less than the budget, or the token has no amounts", "at least the budget")
     return TokenGrant(
         name=name,
         address=address,
@@ -73,6 +86,7 @@ def _token(section: Section, name: str) -> TokenGrant:
         standard=standard,
         payees=payees,
         per_transfer=once,
+        ceiling=ceiling,
     )
 
 

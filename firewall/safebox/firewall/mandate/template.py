@@ -60,6 +60,7 @@ budget = "1 USD"
 # budget = "100 USDC"
 # per_approval = "50 USDC"
 # per_transfer = "20 USDC"         # at once to one of those it may pay
+# ceiling = "200 USDC"             # what it holds above this goes back to the owner
 # [tokens.USDC.payees]             # who may be paid in it
 # acme = "0x2b5ad5c4795c026514f8317c7a215e218dccd6cf"
 # [tokens.USDC.spenders]           # contracts, by their addresses

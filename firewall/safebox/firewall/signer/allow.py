@@ -24,7 +24,8 @@ from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.calls import CallContract, read_again
 from safebox.firewall.core.digests import message_digest, typed_data_digest
 from safebox.firewall.core.messages import classify
-from safebox.firewall.core.money import decode_amount
+from safebox.firewall.core.money import Amount, decode_amount, token_of
+from safebox.firewall.core.movements import GAS_MONEY_MAX, sent
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.signing import Approve, AskTypedData, SignMessage, SignTypedData, normalise_typed_data
 from safebox.firewall.core.tools import TOOLS, Caller
@@ -48,6 +49,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 _ASSET: Final = "ETH"
 _RAIL: Final = "wallet"
+_OWNERS: Final = ("wallet.fund", "wallet.sweep")
 
 
 class Approved(NamedTuple):
@@ -71,13 +73,14 @@ def signer_for(decided: Decided) -> str:
     return OWNER if decided.tool == "wallet.fund" else decided.run
 
 
-def check_standing(decided: Decided, run: Standing | None, *, cancelling: bool) -> None:
+def check_standing(decided: Decided, run: Standing, *, cancelling: bool) -> None:
     """See that the run may still sign (2).
 
     Raises:
         Refused: if it ended, or was stopped and this is the agent's; a cancel takes nothing and is always allowed.
+            What an ended run left behind still comes home, with gas that the owner pays for it.
     """
-    if run is None or run.ended:
+    if run.ended and decided.tool not in _OWNERS:
         raise Refused("stopped", "the run has ended")
     stopped = run.stopped()
     if stopped and decided.caller is Caller.AGENT and not cancelling:
@@ -116,7 +119,7 @@ def read_transaction(decided: Decided, content: bytes, run: Standing, known: Add
         raise Refused("another_key", "the plan is for another key")
     if plan.chain_id != run.chain_id:
         raise Refused("wrong_chain", "the plan is for another chain than the run's mandate")
-    _check_meant(decided, wanted, known)
+    _check_meant(decided, wanted, known, run)
     replacing = _replacing(plan, fields)
     _check_reserved(decided, fields)
     if decided.tool == "wallet.sweep" and not replacing:
@@ -146,7 +149,7 @@ def _check_reserved(decided: Decided, fields: dict[str, Any]) -> None:
         raise Refused("not_reserved", "it can take more than was reserved for it")
 
 
-def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> None:
+def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses, run: Standing) -> None:
     """See that the plan does what the recorded action says (5).
 
     Raises:
@@ -158,15 +161,16 @@ def _check_meant(decided: Decided, fields: dict[str, Any], known: Addresses) -> 
             meant = (to, value, data) == (args.to, args.amount.units, b"")
         case MoveFunds() as args:
             home = known.run if decided.tool == "wallet.fund" else known.owner
-            sum_fits = args.amount is None or value == args.amount.units
-            meant = to == args.to == home and sum_fits and not data
+            amount = args.amount or Amount(value, _ASSET)  # all there is, which only native money can be
+            meant = args.to == home and (to, value, data) == sent(home, amount)
+            meant = meant and _may_move(decided, amount, fields["maxFeePerGas"], run)
         case Approve() as args:
             meant = (to, value, data) == (args.token, 0, approval_data(args))
         case CallContract() as args:
             meant = (to, value, data) == (args.to, args.value.units, args.content()) and _reads_as_judged(args)
         case _:
             meant = False
-    if not meant or (decided.caller is Caller.OWNER) is not (decided.tool in ("wallet.fund", "wallet.sweep")):
+    if not meant or (decided.caller is Caller.OWNER) is not (decided.tool in _OWNERS):
         raise Refused("not_the_action", "the plan is not what the action asked for")
 
 
@@ -176,6 +180,14 @@ def _reads_as_judged(args: CallContract) -> bool:
         return read_again(args) == args.leaves
     except CallerError:
         return False
+
+
+def _may_move(decided: Decided, amount: Amount, fee: int, run: Standing) -> bool:
+    """Whether the owner may move this: native money, or a listed token. An ended run gets money for gas only."""
+    token = token_of(amount.asset)
+    if decided.tool == "wallet.fund" and run.ended:
+        return token is None and amount.units <= GAS_MONEY_MAX * fee
+    return amount.asset == _ASSET if token is None else token in run.tokens
 
 
 def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved:

@@ -34,9 +34,15 @@ class _Wallet(msgspec.Struct, frozen=True):
     chain_id: int
 
 
+class _Token(msgspec.Struct, frozen=True):
+    address: str
+    standard: str = "erc20"
+
+
 class _Mandate(msgspec.Struct, frozen=True):
     expires: str
     wallet: _Wallet | None = None
+    tokens: tuple[_Token, ...] | None = None
 
 
 class _View(msgspec.Struct, frozen=True):
@@ -71,13 +77,14 @@ class _Settled(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """What the file says of a run: its chain and its mandate's end, and which of the stops hold."""
+    """What the file says of a run: its chain, its tokens and its mandate's end, and which of the stops hold."""
 
-    __slots__ = ("chain_id", "ended", "expires", "frozen", "killed", "parent", "paused")
+    __slots__ = ("chain_id", "ended", "expires", "frozen", "killed", "parent", "paused", "tokens")
 
-    def __init__(self, chain_id: int | None, expires: str, parent: Standing | None) -> None:
-        self.chain_id = chain_id
-        self.expires = expires
+    def __init__(self, mandate: _Mandate, parent: Standing | None) -> None:
+        self.chain_id = None if mandate.wallet is None else mandate.wallet.chain_id
+        self.tokens = frozenset(each.address for each in mandate.tokens or () if each.standard == "erc20")
+        self.expires = mandate.expires
         self.parent = parent
         self.killed = self.paused = self.frozen = self.ended = False
 
@@ -115,6 +122,7 @@ class Record:
         self._unknown: set[str] = set()
         self._over = UsedKeys()
         self.runs: dict[str, Standing] = {}
+        self._ended: dict[str, Standing] = {}
 
     def follow(self) -> bool:
         """Read on, at most `STEP` records; whether there may be more.
@@ -154,6 +162,17 @@ class Record:
         if not isinstance(event, Decided) or event.decision != decision or not event.allowed:
             raise Refused("no_record", "the record is not that of an allow of this name")
         return event, decision in self._unknown
+
+    def standing(self, run: str) -> Standing:
+        """What the file says of a run, also of one that has ended.
+
+        Raises:
+            Refused: if it never started.
+        """
+        found = self.runs.get(run) or self._ended.get(run)
+        if found is None:
+            raise Refused("stopped", "there is no such run")
+        return found
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:
@@ -260,8 +279,7 @@ class Record:
     def _started(self, event: _Started) -> None:
         above = event.run_view.parent
         parent = None if above is None else self.runs.get(above)
-        wallet = event.mandate.wallet
-        run = Standing(None if wallet is None else wallet.chain_id, event.mandate.expires, parent)
+        run = Standing(event.mandate, parent)
         run.killed = above is not None and parent is None  # it came after its parent's end: nobody can stop it any more
         self.runs[event.run] = run
 
@@ -274,7 +292,7 @@ class Record:
                 run.killed = True
             case "run_ended":
                 run.ended = True
-                del self.runs[event.run]
+                self._ended[event.run] = self.runs.pop(event.run)
             case "run_paused" | "run_resumed":
                 run.paused = event.event == "run_paused"
             case "wallet_frozen" | "wallet_thawed":

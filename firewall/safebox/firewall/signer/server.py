@@ -19,7 +19,7 @@ from safebox.firewall.core.record import Decided
 from safebox.firewall.errors import ConfigError, EffectError
 from safebox.firewall.keystore import OWNER, Keystore
 from safebox.firewall.signer import allow, wire
-from safebox.firewall.signer.record import Record
+from safebox.firewall.signer.record import Record, Standing
 from safebox.firewall.signer.refusal import NO_SIGNATURE, Refused
 from safebox.firewall.signer.watermark import Line, Watermark
 
@@ -94,9 +94,7 @@ class Signer:
             return wire.Signed(self._signed_again(asked))
         if asked.again and decided.at_ns > self._watermark.since:
             return wire.Never()
-        run = self._record.runs.get(decided.run)
-        if run is None:
-            raise Refused("stopped", "the run has ended")
+        run = self._record.standing(decided.run)
         known = allow.Addresses(*map(self._address_of, (asked.signer, decided.run, OWNER)))
         found = allow.read_transaction(decided, asked.content, run, known)
         fields = found.fields or {}
@@ -111,7 +109,7 @@ class Signer:
         )
         allow.check_standing(decided, run, cancelling=found.replacing == "cancel")
         if found.replacing not in ("dearer", "cancel"):
-            self._check_new(decided, unknown=unknown)
+            self._check_new(decided, run, unknown=unknown)
         self._watermark.check(place, line, found.replacing)
         return wire.Signed(self._signed_first(asked, line))
 
@@ -128,16 +126,16 @@ class Signer:
             if asked.again:
                 return wire.Never()
             allow.check_standing(decided, run, cancelling=False)
-            self._check_new(decided, unknown=unknown)
+            self._check_new(decided, run, unknown=unknown)
             self._watermark.keep(Line(digest=digest, decision=decided.decision))
         elif before != digest:
             raise Refused("not_the_action", "another text was signed for this decision")
         return wire.Signed(self._signature(asked.signer, found.digest))
 
-    def _check_new(self, decided: Decided, *, unknown: bool) -> None:
+    def _check_new(self, decided: Decided, run: Standing, *, unknown: bool) -> None:
         if unknown:
             raise Refused("settled", "the outcome of this decision was recorded as unknown, so it is not begun anew")
-        allow.check_fresh(decided, self._record.runs[decided.run], self._now_ns())
+        allow.check_fresh(decided, run, self._now_ns())
 
     def _signed_first(self, asked: wire.Sign, line: Line) -> bytes:
         """A transaction that was never signed; nobody has it before it is written down."""

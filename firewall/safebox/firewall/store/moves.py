@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
+from safebox.firewall.core.money import token_of
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.store.reader import read_events
 
@@ -109,10 +110,17 @@ def _fee(row: Row, event: Mapping[str, Any]) -> dict[str, str] | None:
     """What the network took beside the amount; None where that isn't known."""
     taken = [_fields(_fields(charge).get("amount")) for charge in event.get("charges") or ()]
     moved = _fields(row["amount"])
-    if event.get("status") == "unknown" or len(taken) != 1 or taken[0].get("asset") != moved.get("asset"):
+    token = token_of(str(moved.get("asset"))) is not None
+    native = [each for each in taken if not token or each.get("asset") != moved.get("asset")]
+    if (
+        event.get("status") == "unknown"
+        or len(native) != 1
+        or not (token or native[0].get("asset") == moved.get("asset"))
+    ):
         return None
-    paid = int(str(taken[0].get("units", "0"))) - (int(str(moved["units"])) if event.get("status") == "done" else 0)
-    return {"asset": str(moved["asset"]), "units": str(paid)} if paid >= 0 else None
+    with_it = event.get("status") == "done" and not token
+    paid = int(str(native[0].get("units", "0"))) - (int(str(moved["units"])) if with_it else 0)
+    return {"asset": str(native[0]["asset"]), "units": str(paid)} if paid >= 0 else None
 
 
 def read_leases(path: Path) -> dict[str, Row]:

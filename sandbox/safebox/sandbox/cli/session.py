@@ -166,6 +166,7 @@ class Screen:
         ]
         if about.get("address"):
             rows.append(("wallet", str(about["address"])))
+        rows += [("not lent" if not at else "", note) for at, note in enumerate(about.get("notes") or ())]
         self.display.header(rows)
 
     def action(self, event: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ from safebox.sandbox.cli.words import clean, money
 def wallet_sweep(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, or the end of it.")], as_json: AsJson = False
 ) -> None:
-    """Take back all that a live run's wallet holds, earned or granted; safebox wallet fund gives it back.
+    """Take back all that a run's wallet holds, earned or granted, tokens of its mandate first.
 
-    It is an action like any other: policy judges it and the ledger records it. The fee stays behind.
+    Also of a run that has ended, if its last sweep failed. To a live one safebox wallet fund gives it back. It is an
+    action like any other: policy judges it and the ledger records it. The fee stays behind.
     """
     move("sweep", run, as_json=as_json)
 
@@ -33,7 +34,7 @@ def move(op: str, named: str, *, as_json: bool, **fields: Any) -> None:
     with connect() as client:
         run = named
         if not (named.startswith("run_") and len(named) == NAME_LENGTH):
-            run = full_name(named, [str(row.get("run")) for row in live_runs(client)])
+            run = full_name(named, _known(op, [str(row.get("run")) for row in live_runs(client)]))
         found = client.request(op, run=run, **fields)
     if as_json:
         print_json({"run": run, **found})
@@ -41,6 +42,14 @@ def move(op: str, named: str, *, as_json: bool, **fields: Any) -> None:
         raise _undone(op, run, found)
     if not as_json:
         say(_told(op, run, found))
+
+
+def _known(op: str, live: list[str]) -> list[str]:
+    """The runs that can be meant: the live ones, and for a sweep also those that ended and left something behind."""
+    from safebox.firewall.store.moves import read_leases
+    from safebox.sandbox.cli.state import ledger_path
+
+    return live if op != "sweep" else [*live, *(run for run in read_leases(ledger_path()) if run not in live)]
 
 
 def _told(op: str, run: str, found: dict[str, Any]) -> str:
