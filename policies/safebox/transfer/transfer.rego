@@ -376,6 +376,7 @@ _may_receive if {
 }
 
 _may_receive if {
+	is_array(input.mandate.tokens)
 	some grant in input.mandate.tokens
 	_in_token(grant)
 	grant.ceiling == null
@@ -383,6 +384,7 @@ _may_receive if {
 }
 
 _may_receive if {
+	is_array(input.mandate.tokens)
 	some grant in input.mandate.tokens
 	_in_token(grant)
 	is_object(grant.ceiling)
@@ -398,6 +400,7 @@ _asset_listed if {
 _asset_listed if _in_ether
 
 _asset_listed if {
+	is_array(input.mandate.tokens)
 	some grant in input.mandate.tokens
 	_in_token(grant)
 }
@@ -408,6 +411,7 @@ _within_grant if {
 }
 
 _within_grant if {
+	is_array(input.mandate.tokens)
 	some grant in input.mandate.tokens
 	_in_token(grant)
 	money.at_most(input.action.args.amount, grant.budget)
