@@ -421,5 +421,6 @@ _in_ether if input.action.args.amount.asset == "ETH"
 
 _in_token(grant) if {
 	grant.standard == "erc20"
+	is_string(grant.address)
 	input.action.args.amount.asset == concat("", ["erc20:", grant.address])
 }

@@ -128,7 +128,7 @@ def test_a_mandate_is_explained_as_json_and_so_are_its_mistakes(safebox: Program
     safebox("init", ".")
     found = json.loads(safebox("mandate", "check", "safebox.toml", "--json").out)
     assert found["ok"]
-    names = ["wallet", "tokens", "signing", "mail", "compute", "inference", "web", "mcp", "lineage"]
+    names = ["wallet", "tokens", "contracts", "signing", "mail", "compute", "inference", "web", "mcp", "lineage"]
     assert [rail["name"] for rail in found["rails"]] == names
     (home / "safebox.toml").write_text("[agent]\nname = 1\n")
     done = safebox("mandate", "check", ".", "--json")
