@@ -64,7 +64,7 @@ MANDATES: Final = st.builds(
         st.builds(
             TokenGrant, name=st.just("T"), address=st.just("0xt"), decimals=NUMBER, budget=amount(TOKEN_ASSET),
             per_approval=amount(TOKEN_ASSET), spenders=NAMED, standard=st.just("erc20"), payees=NAMED,
-            per_transfer=amount(TOKEN_ASSET),
+            per_transfer=amount(TOKEN_ASSET), ceiling=amount(TOKEN_ASSET),
         )
     ),
     contracts=st.tuples(
@@ -351,7 +351,7 @@ def whole_mandate(*, children: int = 5, instances: int = 1, depth: int = 2) -> M
             TokenGrant(
                 name="T", address="0xt", decimals=6, budget=Amount(5, TOKEN_ASSET), per_approval=Amount(5, TOKEN_ASSET),
                 spenders=(Named(name="a", address="0xa"),), payees=(Named(name="a", address="0xa"),),
-                per_transfer=Amount(5, TOKEN_ASSET),
+                per_transfer=Amount(5, TOKEN_ASSET), ceiling=Amount(5, TOKEN_ASSET),
             ),
         ),
         contracts=(ContractGrant(name="C", address="0xc", functions=words, value=eth),),

@@ -141,6 +141,7 @@ def _token(over: TokenGrant, under: TokenGrant) -> Compared:
         "standard": under.standard == over.standard,
         "budget": _at_most(over.budget, under.budget),
         "per_approval": _at_most(over.per_approval, under.per_approval),
+        "ceiling": _at_most(over.ceiling, under.ceiling),
         "per_transfer": once or (over.per_transfer is not None and _at_most(over.per_transfer, under.per_transfer)),
         "spenders": _addresses(under.spenders) <= _addresses(over.spenders),
         "payees": _addresses(under.payees) <= _addresses(over.payees),
