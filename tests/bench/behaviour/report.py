@@ -43,7 +43,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         f"Thresholds: {chosen}.",
         "",
-        f"Detectors take, in µs an action: {_costs(result)} actions of its run.",
+        f"Detectors take, in µs: {_costs(result)} actions of its run.",
     ]
     lines += ["", "![recall against false positives](behaviour.svg)", END]
     return "\n".join(lines)
