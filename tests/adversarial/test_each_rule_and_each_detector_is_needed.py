@@ -20,7 +20,7 @@ from safebox.firewall.core import behaving, objectives
 from safebox.firewall.core.behaving import Behaving
 from safebox.firewall.core.decision import Answer, Verdict
 from safebox.firewall.core.mandate import Mandate
-from safebox.firewall.core.record import RunStarted
+from safebox.firewall.core.record import RunStarted, WalletFrozen
 from safebox.firewall.engines.bundle import Module, load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.policytools import reason_codes
@@ -129,11 +129,26 @@ def slowed_down(theatre: Theatre) -> None:
     mail(theatre, START_NS + MINUTE, RUN, "office@example.org", "Bills", "Bills are paid.")
 
 
+def stopped(theatre: Theatre) -> None:
+    """Its wallet was frozen, and it schedules something."""
+    theatre.books.apply(WalletFrozen(at_ns=START_NS + 1, run=RUN, by="anna"))
+    web(theatre, START_NS + MINUTE // 2, RUN, "POST", "https://elsewhere.example/crontab", "* * * * * run")
+
+
 def family(name: str) -> Callable[[Theatre], None]:
     return lambda theatre: ATTACKS[name](Random(5), theatre)  # noqa: S311 -- the same each time
 
 
-STARTED = {rented_and_told, keyed_and_told, rented_and_written_to, rented_and_funded, keeping, wandering, slowed_down}
+STARTED = {
+    rented_and_told,
+    keyed_and_told,
+    rented_and_written_to,
+    rented_and_funded,
+    keeping,
+    wandering,
+    slowed_down,
+    stopped,
+}
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -200,6 +215,7 @@ DETECTORS: dict[str, tuple[Break, Callable[[Theatre], None], str]] = {
     "what is kept": (fact("retained_bp", 0), keeping, "behaviour.retains"),
     "what is off the purpose": (fact("off_purpose_bp", 0), wandering, "behaviour.off_purpose"),
     "a throttle": (fact("throttled", False), slowed_down, "behaviour.throttled"),
+    "when it was stopped": (gone(Behaving, "told"), stopped, "behaviour.after_stop"),
 }
 
 

@@ -170,6 +170,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "behaviour.chain": _OUTWARD,
     "behaviour.chain_begins": _OUTWARD,
     "behaviour.unknown": _OUTWARD,
+    "behaviour.after_stop": _OUTWARD,
     "behaviour.throttled": _OUTWARD,
     "behaviour.probing": _MOVING,
     "behaviour.probing_on": _MOVING,

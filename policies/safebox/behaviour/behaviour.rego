@@ -58,6 +58,20 @@ deny contains {"code": "behaviour.throttled", "message": "Only reading is possib
 }
 
 # METADATA
+# title: Reaching out when stopped
+# description: Right after its wallet was frozen, a run sends no code away, makes no key, schedules and starts nothing.
+# custom:
+#   code: behaviour.after_stop
+#   threat: persistence
+#   severity: critical
+#   remedy: Look at what the run asked for, then safebox resume; what was frozen is let go with safebox thaw.
+deny contains {"code": "behaviour.after_stop", "message": "This run was just stopped."} if {
+	_judged
+	not _not_just_stopped
+	not _lasts_no_longer
+}
+
+# METADATA
 # title: Feeling for a limit
 # description: Amounts that close in on a limit from both sides are no payments that anybody needs.
 # custom:
@@ -247,6 +261,7 @@ _known if {
 	is_array(input.facts.behaviour.chain)
 	is_array(input.facts.behaviour.collected)
 	is_array(input.facts.behaviour.deed.collects)
+	is_array(input.facts.behaviour.deed.links)
 	is_array(input.facts.behaviour.deed.strangers)
 	is_boolean(input.facts.behaviour.throttled)
 	every name in _numbers {
@@ -266,6 +281,7 @@ _numbers := [
 	"regular",
 	"retained_bp",
 	"returned",
+	"since_stop_s",
 ]
 
 _fewer_steps(what) if {
@@ -302,6 +318,20 @@ _few_kinds if {
 
 # What collects nothing more is none of this rule's business.
 _few_kinds if input.facts.behaviour.deed.collects == []
+
+_not_just_stopped if {
+	is_number(input.facts.behaviour.since_stop_s)
+	is_number(behaviour.after_stop.seconds)
+	input.facts.behaviour.since_stop_s >= behaviour.after_stop.seconds
+}
+
+_lasts_no_longer if {
+	is_array(input.facts.behaviour.deed.links)
+	is_array(behaviour.after_stop.links)
+	every link in input.facts.behaviour.deed.links {
+		not link in behaviour.after_stop.links
+	}
+}
 
 _free if input.facts.behaviour.throttled == false
 

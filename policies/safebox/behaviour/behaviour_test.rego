@@ -52,6 +52,19 @@ test_a_throttled_run_only_reads if {
 	}
 }
 
+test_who_was_just_stopped_sends_nothing_that_lasts if {
+	every link in ["code", "key", "persist", "start"] {
+		document := _with(_with(fixtures.web, "since_stop_s", 59), "deed/links", [link])
+		_said == {"behaviour.after_stop"} with input as document
+		count(_said) == 0 with input as _with(document, "since_stop_s", 60)
+		count(_said) == 0 with input as _with(document, "deed/links", ["compute"])
+		every changed in array.concat(_missing(document, "since_stop_s"), _missing(document, "deed/links")) {
+			_said == {"behaviour.unknown"} with input as changed
+		}
+	}
+	count(_said) == 0 with input as _with(fixtures.email, "since_stop_s", 0)
+}
+
 test_feeling_for_a_limit_is_denied if {
 	"behaviour.probing" in _denied with input as _with(fixtures.transfer, "probing", 99)
 	"behaviour.probing_on" in _denied with input as _with(fixtures.transfer, "probing", 99)

@@ -17,7 +17,17 @@ from safebox.firewall.core.action import Action
 from safebox.firewall.core.mandate import ACCOUNT_COMPUTE, ACCOUNT_INFERENCE, Mandate
 from safebox.firewall.core.money import decode_amount, pad
 from safebox.firewall.core.orders import throttled_until
-from safebox.firewall.core.record import Charge, Decided, Received, RunStarted, Settled
+from safebox.firewall.core.record import (
+    Charge,
+    Decided,
+    Received,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    Settled,
+    WalletFrozen,
+    WalletThawed,
+)
 from safebox.firewall.core.tools import TOOLS, Caller
 
 REINVESTED: Final = frozenset({(ACCOUNT_COMPUTE, "USD"), (ACCOUNT_INFERENCE, "USD")})
@@ -124,6 +134,12 @@ class Behaving:
         self._owner.population.earn(event.run, event.amount.units)
         if event.amount.asset == self._asset:
             self._remembered.money.earn(event.at_ns, event.amount.units)
+
+    def told(self, event: WalletFrozen | WalletThawed | RunPaused | RunResumed) -> None:
+        """Somebody, or policy, stopped it in part, or let it go on."""
+        stopped = isinstance(event, (WalletFrozen, RunPaused))
+        if stopped or self._conduct is not None:
+            self._remembered.stop(event.at_ns if stopped else None)
 
     def end(self) -> None:
         """The run is over: what it did stays in the owner's chains for a day, the rest is forgotten."""

@@ -138,8 +138,10 @@ class RunBook:
                 self.end(event)
             case RunPaused() | RunResumed():
                 self.paused = event if isinstance(event, RunPaused) else None
+                self.behaving.told(event)
             case WalletFrozen() | WalletThawed():
                 self.frozen = event if isinstance(event, WalletFrozen) else None
+                self.behaving.told(event)
             case Stalled():
                 self.stalled.append(event)
 
