@@ -20,6 +20,7 @@ from safebox.firewall.engines.bundle import pack_folder
 from tests.bench.behaviour.attacks import ATTACKS, Trace
 from tests.bench.behaviour.benign import BENIGN
 from tests.bench.behaviour.choosing import NUMBERS, Judge, Played, choose, play, score
+from tests.bench.behaviour.evading import EVADING
 from tests.bench.behaviour.flat import cost_by_events
 from tests.bench.behaviour.report import picture, placed, table
 from tests.real_parts import ROOT
@@ -42,8 +43,10 @@ def measure(each: int, seed: int) -> dict[str, Any]:
     """Choose on one half, report the other."""
     chosen = choose(traces(BENIGN, CHOOSING, each))
     benign, attacks = traces(BENIGN, seed, each), traces(ATTACKS, seed, each)
+    evading = traces(EVADING, seed, each)
     judge = Judge(chosen)
     families = {name: _found(judge, [one for one in attacks if one.family == name], chosen) for name in ATTACKS}
+    beyond = {name: _found(judge, [one for one in evading if one.family == name], chosen) for name in EVADING}
     honest = {name: _found(judge, [one for one in benign if one.family == name], chosen) for name in BENIGN}
     bothered = sum(row["found"] for row in honest.values())
     good, bad = [score(one, chosen) for one in benign], [score(one, chosen) for one in attacks]
@@ -51,13 +54,14 @@ def measure(each: int, seed: int) -> dict[str, Any]:
     return {
         "chosen_by": {"seed": CHOOSING, "traces": each * len(BENIGN)},
         "seed": seed,
-        "traces": len(benign) + len(attacks),
+        "traces": len(benign) + len(attacks) + len(evading),
         "chosen": chosen,
         "honest": len(benign),
         "bothered": bothered,
         "fpr": bothered / len(benign),
         "recall": sum(row["found"] for row in families.values()) / len(attacks),
         "families": families,
+        "evading": beyond,
         "benign": honest,
         "points": sorted(set(points)),
     }

@@ -20,7 +20,7 @@ def table(result: dict[str, Any]) -> str:
         BEGIN,
         f"Thresholds were chosen on {by['traces']} honest traces (seed {by['seed']}); "
         f"this is what they do on {result['traces']} others",
-        f"(seed {result['seed']}). Attacks found: {result['recall']:.1%}. "
+        f"(seed {result['seed']}). Found of the first table: {result['recall']:.1%}. "
         f"Honest runs bothered: {result['bothered']} of {result['honest']} ({result['fpr']:.2%}).",
         "",
         "| attack | found | median steps to the stop | median time to the stop | paid until then (wei, median) |",
@@ -36,6 +36,8 @@ def table(result: dict[str, Any]) -> str:
             f"{row['paid']}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| who has read the rules | found |", "|---|---|"]
+    lines += [f"| {name} | {row['found']} of {row['of']} |" for name, row in result["evading"].items()]
     lines += ["", "| honest | bothered |", "|---|---|"]
     lines += [f"| {name} | {row['found']} of {row['of']} |" for name, row in result["benign"].items()]
     chosen = ", ".join(f"`{name}` {value}" for name, value in result["chosen"].items())
