@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.decision import Answer, Verdict
+from safebox.firewall.core.document import understand
 from safebox.firewall.core.record import RunPaused, RunResumed, WalletFrozen, WalletThawed
+from safebox.firewall.core.tools import TOOLS
 from tests.bench.behaviour.asking import mail, rent, web
 from tests.bench.behaviour.attacks import RUN
 from tests.bench.behaviour.theatre import SECOND, START_NS, Theatre, engine
@@ -42,6 +49,22 @@ def test_a_minute_later_it_is_judged_as_ever(theatre: Theatre) -> None:
 def test_once_the_wallet_is_thawed_it_is_judged_as_ever(theatre: Theatre) -> None:
     theatre.books.apply(WalletThawed(at_ns=START_NS + SECOND, run=RUN, by="anna"))
     assert schedule(theatre, 2).verdict is Verdict.ALLOW
+
+
+def test_a_child_of_a_stopped_run_is_stopped_with_it(theatre: Theatre) -> None:
+    book = theatre.books.runs[RUN]
+    child = RunBook(msgspec.structs.replace(book.started, run="run_child"), book, theatre.books.owner)
+    shown = facts_of(child, START_NS + 5 * SECOND)
+    assert shown["since_stop_s"] == 5
+    theatre.books.apply(WalletThawed(at_ns=START_NS + 6 * SECOND, run=RUN, by="anna"))
+    assert facts_of(child, START_NS + 7 * SECOND)["since_stop_s"] == 86_400
+
+
+def facts_of(book: RunBook, now: int) -> dict[str, Any]:
+    tool = TOOLS["email.send"]
+    arguments = {"to": ["office@example.org"], "subject": "Bills", "body": "Bills are paid."}
+    action = understand(Call(run=book.started.run, tool=tool.name, arguments=arguments), tool, "act_1", now)
+    return book.behaving.facts(action, overlap=None, charges=()) or {}
 
 
 def test_a_pause_counts_until_the_run_goes_on(theatre: Theatre) -> None:

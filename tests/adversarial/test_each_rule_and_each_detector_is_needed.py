@@ -175,7 +175,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run for itself, as if it had an owner of its own."""
     whole = Behaving.__init__
 
-    def by_itself(self: Behaving, started: RunStarted, mandate: Mandate, _: OwnerRecord) -> None:
+    def by_itself(self: Behaving, started: RunStarted, mandate: Mandate, *_: object) -> None:
         whole(self, started, mandate, OwnerRecord())
 
     monkeypatch.setattr(Behaving, "__init__", by_itself)

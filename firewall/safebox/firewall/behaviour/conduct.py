@@ -13,14 +13,12 @@ import msgspec
 from safebox.firewall.behaviour.money import BP, MoneyFlow
 from safebox.firewall.behaviour.probes import Probes
 from safebox.firewall.core.money import Amount
-from safebox.firewall.core.windows import DAY, SECOND, Window
+from safebox.firewall.core.windows import DAY, Window
 
 STRANGERS_KEPT: Final = 256
 """Recipients nobody listed, of one run in a day; all further ones count as new each time."""
 ASSETS_KEPT: Final = 8
 """Assets whose limits somebody may feel for; a mandate has few."""
-DAY_S: Final = DAY // SECOND
-"""Whoever was stopped longer ago, or never, has so many seconds since."""
 COLLECTABLE: Final = ("account", "approval", "domain", "key", "server")
 """What a run can come to have more and more of."""
 
@@ -55,7 +53,6 @@ class Conduct:
         "_collected",
         "_crowd",
         "_probes",
-        "_stopped_ns",
         "_strangers",
         "_throttled_ns",
         "_unrelated",
@@ -70,7 +67,6 @@ class Conduct:
         self._collected: dict[str, int] = {}
         self._acts, self._unrelated = Window(DAY, 24), Window(DAY, 24)
         self._throttled_ns = 0
-        self._stopped_ns: int | None = None
 
     def decided(self, at_ns: int, deed: Deed, *, allowed: bool) -> None:
         """Policy answered something that the agent asked for."""
@@ -91,10 +87,6 @@ class Conduct:
         """Let the run only read until then."""
         self._throttled_ns = max(self._throttled_ns, until_ns)
 
-    def stop(self, at_ns: int | None) -> None:
-        """The run was paused, or its wallet frozen; None once it may go on."""
-        self._stopped_ns = at_ns
-
     def facts(self, now: int, budget: int) -> dict[str, Any]:
         """What is known of the run, by the names of the policy input."""
         acts = self._acts.count(now)
@@ -106,7 +98,6 @@ class Conduct:
             "acts": acts,
             "off_purpose_bp": self._unrelated.count(now) * BP // acts if acts > 0 else 0,
             "throttled": self._throttled_ns > now,
-            "since_stop_s": DAY_S if self._stopped_ns is None else min(DAY_S, max(0, now - self._stopped_ns) // SECOND),
         }
 
     def _feel(self, at_ns: int, amount: Amount, *, allowed: bool) -> None:

@@ -29,7 +29,10 @@ from safebox.firewall.core.record import (
     WalletThawed,
 )
 from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.core.windows import DAY, SECOND
 
+DAY_S: Final = DAY // SECOND
+"""Whoever was stopped longer ago, or never, has so many seconds since."""
 REINVESTED: Final = frozenset({(ACCOUNT_COMPUTE, "USD"), (ACCOUNT_INFERENCE, "USD")})
 """The lines of what makes a run larger."""
 
@@ -54,10 +57,14 @@ _FACTS: Final = msgspec.json.Decoder(_Facts | None, dec_hook=decode_amount)
 class Behaving:
     """What one run does, over time."""
 
-    __slots__ = ("_conduct", "_mandate", "_owner", "_profile", "_started")
+    __slots__ = ("_conduct", "_mandate", "_owner", "_parent", "_profile", "_started", "_stopped_ns")
 
-    def __init__(self, started: RunStarted, mandate: Mandate, owner: OwnerRecord) -> None:
+    def __init__(
+        self, started: RunStarted, mandate: Mandate, owner: OwnerRecord, parent: Behaving | None = None
+    ) -> None:
         self._started = started
+        self._parent = parent
+        self._stopped_ns: int | None = None
         self._mandate = mandate
         self._owner = owner
         self._conduct: Conduct | None = None
@@ -79,6 +86,7 @@ class Behaving:
             "income": pad(income),
             "outflow": pad(outflow),
             **self._remembered.facts(now, self._budget),
+            "since_stop_s": self._since_stop(now),
         }
 
     def began(self) -> None:
@@ -137,9 +145,12 @@ class Behaving:
 
     def told(self, event: WalletFrozen | WalletThawed | RunPaused | RunResumed) -> None:
         """Somebody, or policy, stopped it in part, or let it go on."""
-        stopped = isinstance(event, (WalletFrozen, RunPaused))
-        if stopped or self._conduct is not None:
-            self._remembered.stop(event.at_ns if stopped else None)
+        self._stopped_ns = event.at_ns if isinstance(event, (WalletFrozen, RunPaused)) else None
+
+    def _since_stop(self, now: int) -> int:
+        """Seconds since it, or a run it descends from, was stopped; a day if none was, or all may go on."""
+        above = DAY_S if self._parent is None else self._parent._since_stop(now)
+        return above if self._stopped_ns is None else min(above, max(0, now - self._stopped_ns) // SECOND)
 
     def end(self) -> None:
         """The run is over: what it did stays in the owner's chains for a day, the rest is forgotten."""

@@ -80,7 +80,8 @@ class RunBook:
         self.parent = parent
         self.root: str = started.run if parent is None else parent.root
         self.mandate: Mandate = decode_mandate(bytes(started.mandate))
-        self.behaving = Behaving(started, self.mandate, owner or OwnerRecord())
+        forebear = None if parent is None else parent.behaving
+        self.behaving: Behaving = Behaving(started, self.mandate, owner or OwnerRecord(), forebear)
         grants = self.mandate.grants()
         if parent is not None and not parent.can_lend(grants):
             raise ValueError(f"{started.run} was given more than its parent had")
