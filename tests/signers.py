@@ -28,6 +28,7 @@ from safebox.firewall.core.movements import sent
 from safebox.firewall.core.record import Charge, Decided, LedgerEvent, Settled, encode_event
 from safebox.firewall.core.signing import SignMessage, SignTypedData
 from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.core.x402 import PayRequest
 from safebox.firewall.keystore import OWNER, Keystore
 from safebox.firewall.lifecycle import started_event
 from safebox.firewall.mandate.file import load
@@ -194,6 +195,17 @@ class Book:
         self.write(event)
         return event, args
 
+    def pay_request(self, run: str, *, chain_id: int = CHAIN_ID, **changes: Any) -> tuple[Decided, PayRequest]:
+        """A payment that a server asked for; `changes` are of its plan."""
+        asked = pay_request(chain_id)
+        args = TOOLS["wallet.pay_request"].parse(asked)
+        plan = {"payer": self.address(run), "valid_after": 0, "valid_before": int(time.time()) + args.timeout_s}
+        plan |= {"nonce": "0x" + "ab" * 32, **changes}
+        charges = (Charge("wallet", args.amount),)
+        event = self.decided(run, "wallet.pay_request", asked, plan, charges=charges)
+        self.write(event)
+        return event, args
+
     def message(self, run: str, content: bytes) -> tuple[Decided, SignMessage]:
         """A message."""
         asked = {"message": "0x" + content.hex()}
@@ -219,6 +231,21 @@ def permit(owner: str, chain_id: int = CHAIN_ID, value: int = 5) -> dict[str, An
         "primaryType": "Permit",
         "domain": {"name": "Coin", "chainId": chain_id, "verifyingContract": PAYEE},
         "message": said,
+    }
+
+
+def pay_request(chain_id: int = CHAIN_ID) -> dict[str, Any]:
+    return {
+        "requirements": {
+            "scheme": "exact",
+            "network": f"eip155:{chain_id}",
+            "maxAmountRequired": "10000",
+            "asset": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48",
+            "payTo": PAYEE,
+            "resource": "https://api.example.org/premium",
+            "maxTimeoutSeconds": 60,
+            "extra": {"name": "USD Coin", "version": "2"},
+        }
     }
 
 

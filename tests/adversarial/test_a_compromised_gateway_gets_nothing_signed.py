@@ -41,6 +41,7 @@ from safebox.firewall.core.record import (
     encode_event,
 )
 from safebox.firewall.core.tools import Caller
+from safebox.firewall.core.x402 import Authorization, authorised
 from safebox.firewall.errors import EffectError
 from safebox.firewall.keystore import OWNER
 from safebox.firewall.signer import wire
@@ -50,7 +51,7 @@ from safebox.firewall.signer.process import begin
 from safebox.firewall.signer.refusal import SignerRefused
 from tests.calls import transfer
 from tests.signer_desk import CALLS, READINGS
-from tests.signers import CLUB, COIN, FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
+from tests.signers import CHAIN_ID, CLUB, COIN, FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
 
 STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
@@ -503,6 +504,49 @@ def with_domain(args: Any) -> dict[str, Any]:
     types: dict[str, Any] = msgspec.to_builtins(args.parsed().types)
     domain = (("name", "string"), ("chainId", "uint256"), ("verifyingContract", "address"))
     return types | {"EIP712Domain": [{"name": name, "type": kind} for name, kind in domain]}
+
+
+def test_a_server_is_paid_by_the_one_authorisation_that_was_planned(book: Book, gateway: Gateway) -> None:
+    run = book.run()
+    decided, args = book.pay_request(run)
+    plan = msgspec.convert(decided.plan, Authorization)
+    text = authorised(args, plan, CHAIN_ID).typed_data
+    altered = {
+        "more": text.replace('"10000"', '"10001"'),
+        "another payee": text.replace(PAYEE, STRANGER),
+        "another nonce": text.replace("ab" * 32, "cd" * 32),
+        "longer": text.replace(str(plan.valid_before), str(plan.valid_before + 1)),
+        "another chain": text.replace("31337", "1"),
+        "another token": text.replace(args.token, STRANGER),
+        "another name": text.replace("USD Coin", "USD Koin"),
+        "another type": text.replace("TransferWith", "ReceiveWith"),
+        "another reading": " " + text,
+    }
+    for how, each in altered.items():
+        assert each != text, how
+        assert gateway.refused(decided, each.encode(), kind="typed_data") in ("not_the_action", "unreadable"), how
+    signature = gateway.signed(decided, text.encode(), kind="typed_data")
+    whole = encode_typed_data(full_message=msgspec.json.decode(text))
+    assert Account.recover_message(whole, signature=signature) == book.address(run)
+    assert gateway.signed(decided, text.encode(), kind="typed_data") == signature
+
+
+def test_a_plan_that_pays_otherwise_than_was_asked_is_not_signed(book: Book, gateway: Gateway) -> None:
+    run, other = book.run(), book.run()
+    plans: list[tuple[str, dict[str, Any]]] = [
+        ("not_the_plan", {"valid_before": int(time.time()) + 3_600}),
+        ("not_the_plan", {"nonce": "0x00"}),
+        ("not_the_plan", {"valid_after": 2**40}),
+        ("another_key", {"payer": book.address(other)}),
+        ("wrong_chain", {"chain_id": 1}),
+    ]
+    for why, changes in plans:
+        decided, _ = book.pay_request(run, **changes)
+        assert gateway.refused(decided, b"{}", kind="typed_data") == why, changes
+    bare, _ = book.pay_request(run)
+    little = msgspec.structs.replace(bare, decision="dec_little", action_id="act_little", charges=())
+    book.write(little)
+    assert gateway.refused(little, b"{}", kind="typed_data") == "not_reserved"
 
 
 def test_a_message_is_a_text_that_was_decided(book: Book, gateway: Gateway) -> None:

@@ -18,7 +18,7 @@ from safebox.firewall.ports import Engine
 from safebox.firewall.signer.trusting import TrustingSigner
 from tests.chain_contracts.contracts import Contract, deploy, send
 from tests.integration.chain_nodes import CHAIN_ID
-from tests.integration.money import ETHER, MANDATE, Money
+from tests.integration.money import ETHER, MANDATE, PAYEE, Money
 
 KEY, MAKER = b"\x41" * 32, b"\x42" * 32
 OWNER: Final = Keystore(KEY).owner_address
@@ -29,7 +29,10 @@ _GRANTS: Final = """
 address = "{token}"
 decimals = 6
 budget = "0.0001 USDX"
+per_transfer = "0.00005 USDX"
 per_approval = "0.00006 USDX"
+[tokens.USDX.payees]
+acme = "{payee}"
 [tokens.USDX.spenders]
 router = "{router}"
 friend = "{friend}"
@@ -58,8 +61,8 @@ class Signing(Money):
 
     def live(self) -> None:
         super().live()
-        signer = TrustingSigner(Keystore(self.key))
-        self.connectors["signing"] = SigningConnector(self.chain, signer)
+        self.signer = TrustingSigner(Keystore(self.key))
+        self.connectors["signing"] = SigningConnector(self.chain, self.signer)
 
     async def ask(self, tool: str, **arguments: Any) -> Reply:
         return await self.pipeline.handle(Call(run=self.name, tool=tool, arguments=arguments))
@@ -106,7 +109,7 @@ async def signing_run(url: str, pack: Engine) -> AsyncGenerator[Signing]:
     router = await deploy(node, MAKER, "Multicall")
     block: Any = await node.call("eth_getBlockByNumber", "latest", False)
     await node.close()
-    granted = _GRANTS.format(token=token.address, router=router.address, club=club.address, friend=FRIEND)
+    granted = _GRANTS.format(token=token.address, router=router.address, club=club.address, friend=FRIEND, payee=PAYEE)
     rig = Signing(url, KEY, mandate=MANDATE + granted, engine=pack, receipt_seconds=5)
     rig.token, rig.club, rig.router = token, club, router
     rig.clock.advance(max(0, int(block["timestamp"], 16) - rig.clock.now_ns() // 10**9))  # deadlines are the chain's

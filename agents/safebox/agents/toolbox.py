@@ -51,6 +51,15 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """The request header that pays a server once; it is good until `valid_before`, in seconds since the epoch."""
+
+    name: str
+    value: str
+    valid_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Bought compute; `state` is running, exited or stopped, `output` the last part of what it printed."""
 
@@ -104,6 +113,16 @@ class Toolbox:
         if not (wei.isascii() and wei.isdigit()):
             raise _malformed(answer, "balance")
         return Balance(_text(answer, "address"), int(wei), _text(answer, "balance_text"))
+
+    def pay_request(
+        self, requirements: Mapping[str, object], *, version: int = 1, resource: str | None = None
+    ) -> Header:
+        """Pay what a server asks for with HTTP 402: one element of its `accepts`, and for version 2 the URL asked."""
+        arguments: dict[str, object] = {"requirements": dict(requirements), "version": version}
+        if resource is not None:
+            arguments["resource"] = resource
+        answer = self.client.call("wallet.pay_request", arguments)
+        return Header(_text(answer, "header"), _text(answer, "value"), _whole(answer, "valid_before"))
 
     def start_compute(self, image: str, command: Sequence[str], minutes: int, *, job_input: str | None = None) -> str:
         """Lease a container for one listed command, `job_input` as its /job/input; return the instance."""

@@ -15,6 +15,7 @@ _TAKING: Final = ("wallet.approve", "wallet.sign_typed_data")
 _CALL: Final = ("wallet.call",)
 _TRIED: Final = ("wallet.transfer", "wallet.approve", *_CALL)
 _MOVING: Final = ("wallet.transfer", *_SIGNING, *_CALL)
+_PAYMENT: Final = ("wallet.pay_request",)
 _LAUNCH: Final = ("run.start",)
 _COMPUTE: Final = ("compute.start", "compute.status", "compute.stop")
 
@@ -129,6 +130,18 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "call.payload": _CALL,
     "call.value_unaccounted": _CALL,
     "call.creation": _CALL,
+    "payment.not_granted": _PAYMENT,
+    "payment.token_not_listed": _PAYMENT,
+    "payment.wrong_domain": _PAYMENT,
+    "payment.payee_not_listed": _PAYMENT,
+    "payment.payee_lookalike": _PAYMENT,
+    "payment.to_self": _PAYMENT,
+    "payment.host_not_listed": _PAYMENT,
+    "payment.over_per_transfer": _PAYMENT,
+    "payment.over_budget": _PAYMENT,
+    "payment.wrong_chain": _PAYMENT,
+    "payment.valid_too_long": _PAYMENT,
+    "payment.frozen": _PAYMENT,
     "transaction.malformed": (OTHER,),
     "transaction.unknown_type": (OTHER,),
     "transaction.blob": (OTHER,),
@@ -200,7 +213,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "firewall.run_not_live": _EVERY,
     "firewall.run_paused": _EVERY,
     "firewall.wallet_frozen": ("wallet.transfer",),
-    "firewall.signer_refused": ("wallet.transfer", *_SIGNING),
+    "firewall.signer_refused": ("wallet.transfer", *_SIGNING, *_PAYMENT),
     "firewall.overloaded": _EVERY,
     "request.invalid": _EVERY,
     "request.idempotency_conflict": _EVERY,

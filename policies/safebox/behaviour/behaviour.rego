@@ -249,7 +249,7 @@ _judged if {
 
 _moves_value if {
 	_judged
-	input.action.kind in {"transfer", "contract_call", "token_approval", "signature"}
+	input.action.kind in {"transfer", "contract_call", "token_approval", "signature", "payment"}
 }
 
 _enlarges if {

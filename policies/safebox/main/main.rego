@@ -87,7 +87,7 @@ deny contains {"code": "main.hold_groups", "message": "Different groups would ha
 # METADATA
 # title: Always enforced
 # description: Codes that begin so block in every mode. They are the ground the other rules stand on, or a brake.
-always_enforced := {"main.", "shape.", "freeze.", "transfer.frozen", "approval.frozen", "call.frozen"}
+always_enforced := {"main.", "shape.", "freeze.", "transfer.frozen", "approval.frozen", "call.frozen", "payment.frozen"}
 
 # What is only monitored is told beside the verdict, whatever that is, and blocks nothing.
 default _told := {}
@@ -283,6 +283,7 @@ _domains := {
 	"token_approval": "approval",
 	"signature": "approval",
 	"contract_call": "call",
+	"payment": "payment",
 	"web": "web",
 	"mcp": "mcp",
 	"spawn": "lineage",
@@ -324,6 +325,11 @@ _allows contains name if {
 _allows contains name if {
 	_domain == "call"
 	some name in data.safebox.call.allow
+}
+
+_allows contains name if {
+	_domain == "payment"
+	some name in data.safebox.payment.allow
 }
 
 _allows contains name if {
@@ -378,6 +384,11 @@ _objections contains reason if {
 _objections contains reason if {
 	_domain == "call"
 	some reason in data.safebox.call.deny
+}
+
+_objections contains reason if {
+	_domain == "payment"
+	some reason in data.safebox.payment.deny
 }
 
 _objections contains reason if {

@@ -231,7 +231,7 @@ test_a_frozen_wallet_alone_says_when_to_ask_again if {
 
 test_a_frozen_wallet_keeps_back_what_moves_value_out_of_it if {
 	every document in fixtures.every_one {
-		kinds := {"transfer", "token_approval", "signature", "contract_call"}
+		kinds := {"transfer", "token_approval", "signature", "contract_call", "payment"}
 		expected := {true: "deny", false: "allow"}[document.action.kind in kinds]
 		_verdict == expected with input as fixtures.set(document, "/facts/frozen", true)
 	}
@@ -498,6 +498,7 @@ test_what_the_other_rules_stand_on_is_enforced_in_every_mode if {
 		["main.caller", fixtures.set(fixtures.email, "/action/caller", "owner")],
 		["transfer.frozen", fixtures.set(fixtures.transfer, "/facts/frozen", true)],
 		["call.frozen", fixtures.set(fixtures.call, "/facts/frozen", true)],
+		["payment.frozen", fixtures.set(fixtures.pay_request, "/facts/frozen", true)],
 	] {
 		answer := data.safebox.main.decision with input as pair[1]
 			with data.data.modes.codes as _monitor(pair[0])

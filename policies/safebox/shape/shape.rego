@@ -202,6 +202,23 @@ _arguments("wallet.sign_message", args) if {
 	is_string(args.digest)
 }
 
+_arguments("wallet.pay_request", args) if {
+	is_object(args)
+	count(args) == 12
+	is_number(args.version)
+	is_string(args.network)
+	is_number(args.chain_id)
+	is_string(args.token)
+	is_string(args.payee)
+	_amount(args.amount)
+	is_number(args.timeout_s)
+	is_string(args.resource)
+	is_string(args.host)
+	is_string(args.domain_name)
+	is_string(args.domain_version)
+	is_string(args.accepted)
+}
+
 _arguments("web.request", args) if {
 	is_object(args)
 	count(args) == 10

@@ -107,3 +107,17 @@ def test_a_sign_in_is_an_account_at_that_host(mandate: Mandate) -> None:
     text = "app.example.org:443 wants you to sign in with your Ethereum account:"
     deed = deed_of(mandate, "wallet.sign_message", {"message": "0x" + text.encode().hex()})
     assert (deed.links, deed.handles, deed.collects) == (("key",), ("host:app.example.org",), ("account",))
+
+
+@pytest.mark.parametrize(
+    ("payee", "strangers"), [(LANDLORD, ()), (SHOP, (SHOP.lower(),)), (STRANGER, (STRANGER.lower(),))]
+)
+def test_a_server_is_paid_as_anybody_is(mandate: Mandate, payee: str, strangers: tuple[str, ...]) -> None:
+    asked = {
+        "scheme": "exact", "network": "eip155:1", "maxAmountRequired": "5", "asset": TOKEN, "payTo": payee,
+        "resource": "https://api.example.org/", "maxTimeoutSeconds": 60, "extra": {"name": "USD Coin", "version": "2"},
+    }  # fmt: skip
+    deed = deed_of(mandate, "wallet.pay_request", {"requirements": asked})
+    assert (deed.amount, deed.to, deed.strangers) == (Amount(5, token_asset(TOKEN)), payee.lower(), strangers)
+    assert bool(deed.links) == bool(strangers)
+    assert deed.related == (payee == LANDLORD)

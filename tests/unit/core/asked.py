@@ -91,6 +91,33 @@ ASKED: dict[str, tuple[dict[str, Any], ...]] = {
         {"types": {"Nothing": []}, "primaryType": "Nothing", "domain": {}, "message": {}},
         PERMIT,
     ),
+    "wallet.pay_request": (
+        {
+            "requirements": {
+                "scheme": "exact",
+                "network": "eip155:31337",
+                "maxAmountRequired": "1",
+                "asset": TOKEN.lower(),
+                "payTo": PAYEE.lower(),
+                "resource": "https://api.example.org/",
+                "maxTimeoutSeconds": 1,
+                "extra": {"name": "USD Coin", "version": "2"},
+            }
+        },
+        {
+            "requirements": {
+                "scheme": "exact",
+                "network": "eip155:31337",
+                "amount": str(2**256 - 1),
+                "asset": TOKEN,
+                "payTo": PAYEE,
+                "maxTimeoutSeconds": 600,
+                "extra": {"name": "USD Coin", "version": "2", "assetTransferMethod": "eip3009"},
+            },
+            "version": 2,
+            "resource": "https://api.example.org/premium?day=1",
+        },
+    ),
     "wallet.sign_message": ({"message": "0x"}, {"message": "0x" + b"hello".hex(), "method": "eth_sign"}),
     "web.request": (
         {"method": "GET", "url": "https://api.example"},

@@ -20,6 +20,7 @@ OWN = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 ROUTER = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 PAYEE = "0xdbF03B407c01E7cD3CBea99509d93f8DDDC8C6FB"
 STRANGER = "0xD1220A0cf47c7B9Be7A2E6BA89F429762e7b9aDb"
+TIPS = "0x52908400098527886E0F7030069857D2E4169EE7"
 PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
 NOW = 1_790_000_000
 ASSET = token_asset(TOKEN)
@@ -44,7 +45,16 @@ MANDATE = Mandate(
             decimals=6,
             budget=Amount(10**8, ASSET),
             per_approval=Amount(10**7, ASSET),
+            payees=(Named(name="acme", address=PAYEE),),
             spenders=(Named(name="router", address=ROUTER),),
+        ),
+        TokenGrant(
+            name="TIPS",
+            address=TIPS,
+            decimals=6,
+            budget=Amount(10**8, token_asset(TIPS)),
+            per_approval=Amount(10**7, token_asset(TIPS)),
+            spenders=(),
         ),
     ),
     signing=SigningGrant(
@@ -126,6 +136,7 @@ def test_a_token_has_the_owners_name_and_decimals_and_a_spender_is_listed_for_it
     assert not spender_facts(ROUTER, STRANGER, MANDATE, OWN, {})["listed"]
     assert not spender_facts(PAYEE, TOKEN, MANDATE, OWN, {})["listed"], "whom one pays is not whom one lets take"
     assert spender_facts(PAYEE, TOKEN, MANDATE, OWN, {}, role="payee")["listed"]
+    assert not spender_facts(PAYEE, TIPS, MANDATE, OWN, {}, role="payee")["listed"], "it is paid in ether only"
     assert spender_facts(OWN, TOKEN, MANDATE, OWN, {})["self"]
 
 

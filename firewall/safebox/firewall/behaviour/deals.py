@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from safebox.firewall.behaviour.conduct import Deed
@@ -20,8 +20,9 @@ from safebox.firewall.core.money import Amount
 from safebox.firewall.core.signature import taken_in_all
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.typed_data import Handed, Taking, read_handed
+from safebox.firewall.core.x402 import PayRequest
 
-Deal = Transfer | Approve | CallContract | SignTypedData | SignMessage
+Deal = Transfer | Approve | CallContract | SignTypedData | SignMessage | PayRequest
 Related = Callable[[str], bool]
 """Whether a name has to do with the purpose."""
 
@@ -33,7 +34,9 @@ def value_deed(args: Deal, mandate: Mandate, related: Related) -> Deed:
     """What such an action is."""
     match args:
         case Transfer():
-            return _payment(args.to, args.amount, mandate, related)
+            return _payment(args.to, args.amount, _payees(mandate, None), related)
+        case PayRequest():
+            return _payment(args.payee, args.amount, _payees(mandate, args.token), related)
         case Approve():
             return _approval(args, mandate)
         case CallContract():
@@ -45,8 +48,8 @@ def value_deed(args: Deal, mandate: Mandate, related: Related) -> Deed:
             return _sign_in(args)
 
 
-def _payment(to: str, amount: Amount, mandate: Mandate, related: Related) -> Deed:
-    name = _payees(mandate, None).get(to)
+def _payment(to: str, amount: Amount, payees: Mapping[str, str], related: Related) -> Deed:
+    name = payees.get(to)
     return Deed(
         links=(FUND,) if name is None else (),
         handles=(_handle(to), *amount_handle(amount.asset, amount.units)),

@@ -31,6 +31,7 @@ from safebox.firewall.core.mcp import CallMcp
 from safebox.firewall.core.record import Charge
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.web import WebRequest
+from safebox.firewall.core.x402 import PayRequest
 
 OWN_PIECES: Final = 12
 """Fingerprints of the run in one payload that make it a step of a chain: three lines of it, fewer than a copy has."""
@@ -82,7 +83,7 @@ class Profile:
                 listed = () if self.mandate.mail is None else self.mandate.mail.recipients
                 strangers = tuple(one for one in args.to if one not in listed)
                 return Deed(strangers=strangers, related=self._related(args.subject + " " + args.body))
-            case Transfer() | Approve() | CallContract() | SignTypedData() | SignMessage():
+            case Transfer() | Approve() | CallContract() | SignTypedData() | SignMessage() | PayRequest():
                 return value_deed(args, self.mandate, self._related)
             case StartCompute():
                 prices = [handle for each in charges for handle in amount_handle(each.amount.asset, each.amount.units)]
@@ -124,7 +125,7 @@ def _places(args: Any) -> Iterator[str]:
     match args:
         case SendEmail():
             yield from (f"host:{one.rpartition('@')[2]}" for one in args.to)
-        case WebRequest():
+        case WebRequest() | PayRequest():
             yield f"host:{args.host}"
         case CallMcp():
             yield f"mcp:{args.server}"

@@ -1,4 +1,4 @@
-"""The signing connector: token approvals, typed data and messages, each charged for what others may take because of it.
+"""The signing connector: approvals, typed data, messages, payments servers ask for; each charged for what it lets take.
 
 An approval is a transaction like a payment and has the same life. A signature is given once: from then on whoever has
 it may use it, so what it lets others take is exposed at once, and nothing takes that back.
@@ -13,6 +13,7 @@ import msgspec
 
 from safebox.firewall.connectors.calls import ContractCall, allowance, contracts
 from safebox.firewall.connectors.chain import ChainConnector
+from safebox.firewall.connectors.payrequests import charge_of, given, planned, quote_payment
 from safebox.firewall.connectors.transaction import Payment, from_plan
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.approving import approval_data
@@ -24,6 +25,7 @@ from safebox.firewall.core.signature import taken_in_all
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.simulated import Move
 from safebox.firewall.core.typed_data import Handed, read_handed
+from safebox.firewall.core.x402 import PayRequest
 from safebox.firewall.errors import CallerError, EffectError
 from safebox.firewall.ports import Deliver, RunView, SignerPort
 
@@ -61,6 +63,8 @@ class SigningConnector:
                     (address for taking in handed.takings for address in (taking.token, taking.taker)),
                 )
                 return Quote(charges=_takings(handed), facts={"contracts": known})
+            case PayRequest() as args:
+                return await quote_payment(self._chain.node, action, args, run)
             case _:
                 return Quote()
 
@@ -79,6 +83,8 @@ class SigningConnector:
                 signature = await self._signer.sign_typed_data(run.id, args.typed_data, action.decision)
                 run.last_look(action)  # signing took a moment, and a signature can't be taken back
                 return _signed(action, signature, _takings(_handed(args)))
+            case PayRequest() as args:
+                return await self._pay(action, args, run, plan)
             case SignMessage() as args:
                 run.last_look(action)
                 signature = await self._signer.sign_message(run.id, args.content(), action.decision)
@@ -103,6 +109,12 @@ class SigningConnector:
                     exposures=_exposed(action, _takings(_handed(args))),
                     detail="it may have been signed before the firewall ended",
                 )
+            case PayRequest() as args:
+                return Outcome(
+                    status="done",
+                    exposures=_exposed(action, (charge_of(args),)),
+                    detail="it may have been signed before the firewall ended",
+                )
             case _:
                 return Outcome(status="done", detail="it may have been signed before the firewall ended")
 
@@ -112,6 +124,15 @@ class SigningConnector:
 
     async def close(self) -> None:
         """Nothing is open here: the chain's connector and the signer are closed by who opened them."""
+
+    async def _pay(self, action: Action, args: PayRequest, run: RunView, plan: dict[str, Any]) -> Outcome:
+        wanted, data = planned(args, run, plan)
+        run.last_look(action)
+        signature = await self._signer.sign_typed_data(run.id, data.typed_data, action.decision)
+        run.last_look(action)  # signing took a moment, and an authorisation can't be taken back
+        return Outcome(
+            status="done", result=given(args, wanted, signature), exposures=_exposed(action, (charge_of(args),))
+        )
 
     async def _quote_approval(self, action: Action, args: Approve, run: RunView) -> Quote:
         if run.address is None:

@@ -25,10 +25,15 @@ def message_digest(content: bytes) -> bytes:
 def typed_data_digest(data: TypedData) -> bytes:
     """What is signed: keccak256(0x1901, domain separator, hash of the message)."""
     declared = data.types.get(_DOMAIN_TYPE, tuple(member for member in DOMAIN if member.name in data.domain))
-    domain = _hash_struct({_DOMAIN_TYPE: declared}, _DOMAIN_TYPE, data.domain)
+    domain = domain_separator(declared, data.domain)
     if data.primary_type == _DOMAIN_TYPE:
         return keccak256(b"\x19\x01" + domain)
     return keccak256(b"\x19\x01" + domain + _hash_struct(data.types, data.primary_type, data.message))
+
+
+def domain_separator(declared: tuple[Member, ...], domain: Mapping[str, Any]) -> bytes:
+    """Whom a signature is for, as a contract says it of itself: the hash of a domain in normal form (EIP-712)."""
+    return _hash_struct({_DOMAIN_TYPE: declared}, _DOMAIN_TYPE, domain)
 
 
 def _hash_struct(types: Types, name: str, value: Mapping[str, Any]) -> bytes:

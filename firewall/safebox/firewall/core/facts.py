@@ -23,6 +23,7 @@ from safebox.firewall.core.record import Charge
 from safebox.firewall.core.signature import Contracts, signature_facts, spender_facts, token_facts
 from safebox.firewall.core.signing import Approve, SignMessage, SignTypedData
 from safebox.firewall.core.web import WebRequest, web_facts
+from safebox.firewall.core.x402 import PayRequest, payment_facts
 
 _SECOND: Final = 1_000_000_000
 
@@ -98,7 +99,7 @@ def build_facts(
 
 def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of what only some kinds of action have."""
-    known: dict[str, Any] = dict.fromkeys(("token", "spender", "call", "signature", "web", "mcp"))
+    known: dict[str, Any] = dict.fromkeys(("token", "spender", "call", "signature", "payment", "web", "mcp"))
     contracts: Contracts = learned.get("contracts", {})
     match action.args:
         case Approve() as args:
@@ -108,6 +109,8 @@ def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping
             known["call"] = call_facts(args, mandate, own, contracts)
         case SignTypedData() | SignMessage() as args:
             known["signature"] = signature_facts(args, mandate, own, contracts, action.received_ns // _SECOND)
+        case PayRequest() as args:
+            known["payment"] = payment_facts(args, mandate, own, contracts, learned.get("domain_verified"))
         case WebRequest() as args:
             known["web"] = web_facts(args, learned.get("addresses"))
         case CallMcp() as args:

@@ -38,11 +38,12 @@ def token_facts(address: str, mandate: Mandate, contracts: Contracts) -> dict[st
 def spender_facts(
     address: str, token: str, mandate: Mandate, own: str | None, contracts: Contracts, *, role: str = "spender"
 ) -> dict[str, Any]:
-    """What is known of who may take a token. Whom the owner pays may be a `payee`, too."""
+    """What is known of who may take a token. Whom the owner pays in this token may be a `payee`, too."""
     grant = _token(token, mandate)
     listed = {each.name: each.address for each in grant.spenders} if grant is not None else {}
-    payees = mandate.wallet.payees if mandate.wallet is not None else {}
-    known = {**payees, **listed} if role == "payee" else listed
+    paid = {each.name: each.address for each in grant.payees} if grant is not None else {}
+    payees = {**(mandate.wallet.payees if mandate.wallet is not None else {}), **paid}
+    known = {**paid, **listed} if role == "payee" else listed
     name = next((name for name, each in known.items() if each == address), None)
     return {
         "address": address,

@@ -134,8 +134,8 @@ def normalise_approval(ask: AskApproval) -> Approve:
         spender=parse_address(ask.spender),
         standard=ask.standard,
         method=ask.method,
-        amount=None if ask.amount is None else Amount(_units(ask.amount), token_asset(token)),
-        token_id=None if ask.token_id is None else str(_units(ask.token_id)),
+        amount=None if ask.amount is None else Amount(parse_units(ask.amount), token_asset(token)),
+        token_id=None if ask.token_id is None else str(parse_units(ask.token_id)),
         approved=ask.approved,
         gas=ask.gas,
         max_fee_per_gas=None if ask.max_fee_per_gas is None else parse_wei(ask.max_fee_per_gas),
@@ -146,7 +146,12 @@ def normalise_approval(ask: AskApproval) -> Approve:
     )
 
 
-def _units(text: str) -> int:
+def parse_units(text: str) -> int:
+    """Read a whole number of smallest units.
+
+    Raises:
+        CallerError: if it is none, or more than an EVM word holds.
+    """
     if _UNITS.fullmatch(text) is None or int(text) > UNITS_MAX:
         raise CallerError(f"{text[:90]!r} is no whole number of smallest units within 256 bit")
     return int(text)

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from safebox.firewall.core import arguments as a
-from safebox.firewall.core import calls, lineage, mcp, signing, web
+from safebox.firewall.core import calls, lineage, mcp, signing, web, x402
 from safebox.firewall.core.money import Amount, decode_amount
 from safebox.firewall.errors import CallerError
 
@@ -165,6 +165,12 @@ TOOLS: Final[dict[str, Tool]] = {
             name="wallet.sign_message", kind="signature", effects=("value", "outward"), connector="signing",
             asked=signing.AskMessage, normal=signing.SignMessage, normalise=signing.normalise_message,
             listed=False, turn="chain",
+        ),
+        Tool(
+            name="wallet.pay_request", kind="payment", effects=("value", "outward"), connector="signing",
+            asked=x402.AskPayRequest, normal=x402.PayRequest, normalise=x402.normalise_pay_request, turn="chain",
+            description="Pay what a server asks for with HTTP 402 (x402): pass one element of its `accepts` as it is. "
+            "You get the header to send with the same request.",
         ),
         Tool(
             name="web.request", kind="web", effects=("outward",), connector="web",

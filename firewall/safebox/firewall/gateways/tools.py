@@ -111,6 +111,8 @@ def grants(mandate: Mandate, tool: Tool) -> bool:
             return mandate.mail is not None and (mandate.mail.inbox or tool.kind != "email_read")
         case "chain":
             return mandate.wallet is not None
+        case "signing":
+            return mandate.wallet is not None and any(token.payees for token in mandate.tokens or ())
         case "compute":
             return mandate.compute is not None
         case _:

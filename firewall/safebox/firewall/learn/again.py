@@ -30,7 +30,7 @@ _LEARNED = ("payee", "wallet", "simulation", "compute", "inference")
 """What a connector told, by the names of the policy input."""
 _KEPT = (
     "self_overlap", "frozen", "approval", "provenance", "lineage", "population", "token", "spender", "call",
-    "signature", "web", "mcp", "launch", "behaviour", "objective",
+    "signature", "payment", "web", "mcp", "launch", "behaviour", "objective",
 )  # fmt: skip
 """Facts that a mandate changes nothing about; an older ledger lacks some, and they are as for a run nobody touched."""
 

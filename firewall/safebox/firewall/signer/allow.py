@@ -29,6 +29,7 @@ from safebox.firewall.core.movements import GAS_MONEY_MAX, sent
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.signing import Approve, AskTypedData, SignMessage, SignTypedData, normalise_typed_data
 from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.core.x402 import Authorization, PayRequest, authorised
 from safebox.firewall.errors import CallerError
 from safebox.firewall.keystore import OWNER
 from safebox.firewall.signer.record import Standing
@@ -46,6 +47,7 @@ KINDS: Final[dict[str, Kind]] = {
     "wallet.call": "transaction",
     "wallet.sign_typed_data": "typed_data",
     "wallet.sign_message": "message",
+    "wallet.pay_request": "typed_data",
 }
 _ASSET: Final = "ETH"
 _RAIL: Final = "wallet"
@@ -190,13 +192,15 @@ def _may_move(decided: Decided, amount: Amount, fee: int, run: Standing) -> bool
     return amount.asset == _ASSET if token is None else token in run.tokens
 
 
-def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved:
-    """Read typed data, and hold it against the action (3, 5).
+def read_typed_data(decided: Decided, content: bytes, run: Standing, signer: str) -> Approved:
+    """Read typed data, and hold it against the action (3, 5); `signer` is the address of the key asked for.
 
     Raises:
         Refused: if it is anything but what was decided.
     """
     args = _args(decided)
+    if isinstance(args, PayRequest):
+        args = _authorisation(decided, args, run, signer)
     try:
         text = content.decode()
         again = normalise_typed_data(msgspec.json.decode(content, type=AskTypedData))
@@ -208,6 +212,30 @@ def read_typed_data(decided: Decided, content: bytes, run: Standing) -> Approved
     if run.chain_id is None or data.domain.get("chainId") != str(run.chain_id):
         raise Refused("wrong_chain", "the typed data is for another chain than the run's mandate")
     return Approved(typed_data_digest(data))
+
+
+def _authorisation(decided: Decided, args: PayRequest, run: Standing, signer: str) -> SignTypedData:
+    """The one authorisation that pays what was asked, made again from action and plan (4, 5).
+
+    Raises:
+        Refused: if the plan is none, for another key or chain, lives longer than was asked, or more than was reserved.
+    """
+    try:
+        plan = msgspec.convert(decided.plan, Authorization)
+        wanted = authorised(args, plan, args.chain_id)
+    except (ValueError, CallerError) as error:  # msgspec's errors are ValueErrors
+        raise Refused("not_the_plan", f"the plan is no authorisation: {error}") from error
+    if plan.payer != signer:
+        raise Refused("another_key", "the plan is for another key")
+    if args.chain_id != run.chain_id:
+        raise Refused("wrong_chain", "the payment is for another chain than the run's mandate")
+    if plan.valid_before > decided.at_ns // 1_000_000_000 + args.timeout_s:
+        raise Refused("not_the_plan", "it would live longer than was asked")
+    line = _RAIL, args.amount.asset
+    mine = (each.amount.units for each in decided.charges if (each.rail, each.amount.asset) == line)
+    if args.amount.units > sum(mine):
+        raise Refused("not_reserved", "it can take more than was reserved for it")
+    return wanted
 
 
 def read_message(decided: Decided, content: bytes) -> Approved:

@@ -119,7 +119,9 @@ class Signer:
             raise Refused("stopped", "the run has ended")
         typed = asked.kind == "typed_data"
         found = (
-            allow.read_typed_data(decided, asked.content, run) if typed else allow.read_message(decided, asked.content)
+            allow.read_typed_data(decided, asked.content, run, self._address_of(asked.signer))
+            if typed
+            else allow.read_message(decided, asked.content)
         )
         digest, before = found.digest.hex(), self._watermark.text(decided.decision)
         if before is None:

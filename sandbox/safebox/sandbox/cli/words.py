@@ -82,6 +82,13 @@ def _transfer(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> 
     return f"pay {money(args.get('amount'))} → {_payee(event, str(args.get('to')), full=full)}"
 
 
+def _server(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
+    payee = fields(fields(event.get("facts")).get("payment")).get("payee")
+    to = _payee({"facts": {"payee": payee}}, str(args.get("payee")), full=full)
+    text = f"pay {money(args.get('amount'))} → {to} for {clean(args.get('resource'))}"
+    return text if full else shorten(text, SHOWN_MAX)
+
+
 def _funds(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
     amount = money(args["amount"]) if args.get("amount") else "all that is left"
     to = f" → {clean(args.get('to'))}" if full else ""
@@ -116,6 +123,7 @@ _SUMMARIES: Final[dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool
     "email.read": lambda args, _event, _full: f"read message {clean(args.get('id'))}",
     "wallet.transfer": _transfer,
     "wallet.balance": lambda _args, _event, _full: "ask for its balance",
+    "wallet.pay_request": _server,
     "wallet.fund": _funds,
     "wallet.sweep": _funds,
     "compute.start": _rent,

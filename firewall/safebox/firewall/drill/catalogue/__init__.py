@@ -17,6 +17,7 @@ from safebox.firewall.drill.catalogue import (
     machinery,
     money,
     outside,
+    paying,
     people,
     persuasion,
     renting,
@@ -28,7 +29,19 @@ from safebox.firewall.drill.entry import Entry
 _CHAPTERS: Final = (
     *(
         module.CHAPTER
-        for module in (money, state, calling, signing, copying, renting, launching, hoarding, persuasion, people)
+        for module in (
+            money,
+            state,
+            calling,
+            paying,
+            signing,
+            copying,
+            renting,
+            launching,
+            hoarding,
+            persuasion,
+            people,
+        )
     ),
     *outside.CHAPTERS,
     *(module.CHAPTER for module in (gateways, machinery)),
