@@ -42,6 +42,7 @@ from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.policy import Policy
+from safebox.firewall.prices import open_prices
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
@@ -62,7 +63,7 @@ _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
 """How often ceilings and debts to the ledger are looked at."""
-_OPTIONS: Final = {"chain_urls": "chain-url"}
+_OPTIONS: Final = {"chain_urls": "chain-url", "asset_prices": "prices"}
 """Settings that are not called what their options are."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
@@ -136,6 +137,8 @@ class Firewall:
         )
         self.engine = self.policy.engine
         self._world, _ = await asyncio.gather(self._open_world(), self.engine.start())
+        self.prices = open_prices(self._settings.asset_prices, self.clock.now_ns)
+        self.metrics.follow_prices(self.prices.gauges())
         self.stalls = Stalls(self._watchdog, self.ledger, self.engine, self.clock, self.metrics, self._stop_stalling)
         self.pipeline = Pipeline(
             engine=self.engine,
@@ -145,6 +148,7 @@ class Firewall:
             runs=self.runs,
             metrics=self.metrics,
             watch=self.stalls,
+            prices=self.prices.ask,
         )
         self.gateways = GatewayServer(self.pipeline, self.metrics, chain=ChainReads(self._world.nodes))
         self.treasury = Treasury(
@@ -186,8 +190,8 @@ class Firewall:
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
         wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
-        left = self._wallets.stranded.follow()
-        self._duties.begin(self._watch(), wallets, far, left, self._orphans(), self.approvals.follow())
+        left, prices = self._wallets.stranded.follow(), self.prices.follow()
+        self._duties.begin(self._watch(), wallets, far, left, prices, self._orphans(), self.approvals.follow())
         self._heart.begin(self._beat())
         asyncio.get_running_loop().run_in_executor(None, load_websockets)
 
@@ -243,8 +247,8 @@ class Firewall:
         """Do what somebody asks over the control socket. See `control.Operations`."""
         answer: dict[str, Any] = {}
         match op:
-            case "status" | "ps":
-                answer = self._status() if op == "status" else {"runs": self._all_shown()}
+            case "status" | "ps" | "prices":
+                answer = self._told(op)
             case "start" | "attach" | "end":
                 answer = await self._operate_run(op, fields, sockets)
             case "kill" | "pause" | "resume" | "freeze" | "thaw":
@@ -314,6 +318,11 @@ class Firewall:
             await self.pipeline.handle(Call(run=run, tool="compute.stop", arguments=arguments, caller=Caller.OWNER))
         ended = await self._lifecycle.end(run, reason, exit_code)
         return {**ended, "lines": shown["lines"]}
+
+    def _told(self, op: str) -> dict[str, Any]:
+        if op == "prices":
+            return {"prices": self.prices.shown()}
+        return self._status() if op == "status" else {"runs": self._all_shown()}
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ Rule 3: a child is looked up once and kept; a decision costs a few microseconds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from prometheus_client import (
@@ -185,6 +185,11 @@ class Metrics:
             Bounded(("tools", "inference", "ethereum"), VALUES_MAX), Bounded((), VALUES_MAX),
         )  # fmt: skip
 
+        self._price_age = self._gauge("safebox_price_age_seconds", "How old a feed's price is.", "asset")
+        self._price_usable = self._gauge(
+            "safebox_price_usable", "1 if a feed's price is young enough for totals.", "asset"
+        )
+
     def _make_holds(self) -> None:
         self._open_holds = self._gauge("safebox_holds_open", "Held actions that wait, for people or silence.", "kind")
         self._oldest_hold = self._gauge("safebox_hold_oldest_seconds", "How long the oldest of them waits.", "kind")
@@ -260,6 +265,12 @@ class Metrics:
         for number, place in enumerate(places, 1):
             self._unkept_records.labels(str(number)).set_function(place.behind_records)
             self._unkept_seconds.labels(str(number)).set_function(place.behind_seconds)
+
+    def follow_prices(self, gauges: Mapping[str, tuple[Callable[[], float], Callable[[], float]]]) -> None:
+        """By asset of the owner's price file: how old its price is, and whether it counts; asked at each scrape."""
+        for asset, (age, usable) in gauges.items():
+            self._price_age.labels(asset).set_function(age)
+            self._price_usable.labels(asset).set_function(usable)
 
     def engine_error(self, kind: str) -> None:
         """Policy gave no usable answer; `kind` is `PolicyUnavailable.kind`."""

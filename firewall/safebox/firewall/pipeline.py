@@ -39,6 +39,7 @@ from safebox.firewall.core.facts import build_facts
 from safebox.firewall.core.record import Decided
 from safebox.firewall.core.reply import Reply, could_not, invalid, refused, told
 from safebox.firewall.core.tools import TOOLS, Caller, Tool, find_tool
+from safebox.firewall.core.total import Ask, cost_of, no_prices
 from safebox.firewall.effects import Effects
 from safebox.firewall.errors import CallerError, FactsUnavailable, FirewallError, LedgerMoved, LedgerUnavailable
 from safebox.firewall.holds import Holds
@@ -68,6 +69,7 @@ class Pipeline:
         runs: Runs,
         metrics: Metrics,
         watch: Watch,
+        prices: Ask = no_prices,
     ) -> None:
         self._engine = engine
         self._ledger = ledger
@@ -76,7 +78,7 @@ class Pipeline:
         self._clock = clock
         self._runs = runs
         self._metrics = metrics
-        self._watch = watch
+        self._watch, self._prices = watch, prices
         self._places = Places()
         self._holds = Holds(ledger, clock, engine, runs)
         self.told = self._holds.told
@@ -132,24 +134,20 @@ class Pipeline:
             mark = self._ledger.mark(action.run)
             with self._watch.over(action):  # what ends the firewall here doesn't get to do so twice
                 overlap, pieces = run.evidence.judge(action)
+                cost = cost_of(run.book, action.caller, quote.charges, self._prices)
                 facts = build_facts(
-                    action,
-                    run.book,
-                    address=run.view.address,
-                    charges=quote.charges,
-                    learned=quote.facts,
-                    self_overlap=overlap,
-                    frozen=run.frozen,
-                )
+                    action, run.book, address=run.view.address, charges=quote.charges, learned=quote.facts,
+                    self_overlap=overlap, frozen=run.frozen, total=cost.facts,
+                )  # fmt: skip
                 shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))
                 document = policy_input(shown, run.policy_view, run.policy_mandate, known)
                 answer = await self._engine.decide(document)  # 4 decide
             run.check_live(action.caller)
             answer = self._holds.rule(run, action, answer)
-            if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(quote.charges):
+            if answer.verdict is Verdict.ALLOW and action.caller is Caller.AGENT and not run.book.fits(cost.charges):
                 answer = overruled(answer, OVER_BUDGET)
             number, bundle, by = self._clock.new_id("dec"), self._engine.bundle, self._ledger.firewall
-            decided = decided_event(action, answer, number, bundle, quote.charges, quote.plan, shown, known, by)
+            decided = decided_event(action, answer, number, bundle, cost.charges, quote.plan, shown, known, by)
             if decided.allowed:
                 run.evidence.sent(action, pieces)
             return decided, self._ledger.reserve(decided, mark)  # 5 record

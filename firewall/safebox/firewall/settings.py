@@ -47,6 +47,7 @@ class Settings(NamedTuple):
     a block is final at once, and `CONFIRMATIONS` elsewhere. `stuck` says what is done with payments that aren't mined
     after `stuck_seconds` (`connectors.care.Care`).
     `opa` is the address of an OPA server on this machine that evaluates policy; None: this process does.
+    `asset_prices` is the file with what assets cost, for mandates with a total (`prices.PriceList`).
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
 
@@ -70,6 +71,7 @@ class Settings(NamedTuple):
     confirmations: int | None = None
     stuck: Stuck = STUCK
     stuck_seconds: int = STUCK_SECONDS
+    asset_prices: Path | None = None
 
     def confirmations_on(self, chain_id: int) -> int:
         """How many blocks must hold a payment on this chain until it is final."""

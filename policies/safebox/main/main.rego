@@ -414,6 +414,8 @@ _objections contains reason if {
 
 _objections contains reason if some reason in data.safebox.rate.deny
 
+_objections contains reason if some reason in data.safebox.total.deny
+
 _objections contains reason if some reason in data.safebox.provenance.deny
 
 _objections contains reason if some reason in data.safebox.replication.deny

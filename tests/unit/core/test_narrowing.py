@@ -51,6 +51,7 @@ MANDATES: Final = st.builds(
     purpose=st.just("p"),
     task_digest=st.just("sha256:0"),
     expires=st.sampled_from(TIMES),
+    total=amount("USD"),
     wallet=st.builds(
         WalletGrant, chain=st.just("dev"), chain_id=NUMBER,
         payees=WORDS.map(lambda words: {word: "0x" + word for word in words}),
@@ -225,6 +226,15 @@ def test_any_part_of_a_mandate_is_no_wider_and_a_part_of_that_is_not_either(data
     parent = data.draw(MANDATES)
     child = data.draw(narrowed(parent))
     assert list(wider(parent, child)) == []
+
+
+@given(MANDATES, NUMBER)
+def test_a_total_is_kept_or_made_smaller(parent: Mandate, units: int) -> None:
+    assert parent.total is not None
+    child = replace(part_of(parent), total=Amount(units, "USD"))
+    assert list(wider(parent, child)) == (["budget.total"] if units > parent.total.units else [])
+    assert list(wider(parent, replace(child, total=None))) == ["budget.total"]
+    assert list(wider(replace(parent, total=None), child)) == []
 
 
 @FEW

@@ -20,7 +20,7 @@ from safebox.firewall.core.behaving import Behaving
 from safebox.firewall.core.decision import Reason, Verdict
 from safebox.firewall.core.holds import RunHolds
 from safebox.firewall.core.keys import UsedKeys
-from safebox.firewall.core.mandate import Mandate, decode_mandate
+from safebox.firewall.core.mandate import ACCOUNT_TOTAL, Mandate, decode_mandate
 from safebox.firewall.core.money import Amount, token_of
 from safebox.firewall.core.movements import moved
 from safebox.firewall.core.record import (
@@ -126,7 +126,12 @@ class RunBook:
         return all(line in self.lines and units <= (self.remaining(*line) or 0) for line, units in wanted.items())
 
     def can_lend(self, grants: Mapping[tuple[str, str], int]) -> bool:
-        """Whether a child may be given this, line by line. A line that wasn't granted lends nothing."""
+        """Whether a child may be given this, line by line. A line that wasn't granted lends nothing.
+
+        A run with a total lends only out of it: a child without one would spend beside it.
+        """
+        if self.mandate.total is not None and (ACCOUNT_TOTAL, self.mandate.total.asset) not in grants:
+            return False
         return all(line in self.lines and units <= self.lines[line].remaining for line, units in grants.items())
 
     def told(self, event: AboutRun) -> None:

@@ -16,6 +16,7 @@ from safebox.firewall.core.facts import rfc3339
 from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import Charge, Decided, Settled
 from safebox.firewall.core.tools import Tool
+from safebox.firewall.core.total import with_total
 
 _NULL = msgspec.Raw(b"null")
 
@@ -101,7 +102,8 @@ def undecided_event(action: Action, tool: Tool, answer: Answer, decision: str, b
 
 
 def settled_event(decided: Decided, outcome: Outcome, *, at_ns: int, recovered: bool = False) -> Settled:
-    """What the ledger keeps of an outcome."""
+    """What the ledger keeps of an outcome; of the total at the prices that were recorded with the decision."""
+    outcome = with_total(decided, outcome)
     return Settled(
         at_ns=at_ns,
         decision=decided.decision,

@@ -61,6 +61,7 @@ def build_facts(
     learned: Mapping[str, Any],
     self_overlap: Mapping[str, Any] | None,
     frozen: bool = False,
+    total: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put together `facts` of the policy input.
 
@@ -72,10 +73,12 @@ def build_facts(
         learned: what the connector knows, by the names of the policy input.
         self_overlap: how far the outgoing payload is the run itself, if something goes out.
         frozen: whether a person froze the run's wallet.
+        total: what the charges are of the mandate's total, if it has one.
     """
     now = action.received_ns
     return {
         "money": {"charges": [_charge(book, charge, now) for charge in charges], "priced": True},
+        "total": total,
         "rates": {**book.rate(action.kind).counts(now), "denied_10m": book.denied.count(now)},
         "expired": expired(book.mandate, now),
         "frozen": frozen,

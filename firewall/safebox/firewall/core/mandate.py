@@ -15,6 +15,8 @@ from safebox.firewall.core.money import Amount, decode_amount, encode_amount
 ACCOUNT_WALLET: Final = "wallet"
 ACCOUNT_COMPUTE: Final = "compute"
 ACCOUNT_INFERENCE: Final = "inference"
+ACCOUNT_TOTAL: Final = "total"
+"""What all the others are worth together, in the reference unit."""
 CONNECTORS: Final = {
     "wallet": "chain",
     "tokens": "signing",
@@ -169,7 +171,10 @@ class ApprovalsGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mandate(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's grant. `expires` is RFC 3339 in UTC; `task_digest` names the task text without repeating it."""
+    """One run's grant. `expires` is RFC 3339 in UTC; `task_digest` names the task text without repeating it.
+
+    `total` bounds what all that is granted may cost together, in USD.
+    """
 
     agent: str
     purpose: str
@@ -186,6 +191,7 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
     mcp: McpGrant | None = None
     lineage: LineageGrant | None = None
     approvals: ApprovalsGrant | None = None
+    total: Amount | None = None
 
     def grants(self) -> dict[tuple[str, str], int]:
         """Every budget line, as (rail, asset) → smallest units."""
@@ -199,6 +205,8 @@ class Mandate(msgspec.Struct, frozen=True, kw_only=True):
         if self.inference is not None:
             lines[ACCOUNT_INFERENCE, self.inference.tokens.asset] = self.inference.tokens.units
             lines[ACCOUNT_INFERENCE, self.inference.budget.asset] = self.inference.budget.units
+        if self.total is not None:
+            lines[ACCOUNT_TOTAL, self.total.asset] = self.total.units
         return lines
 
     def needs(self) -> dict[str, str]:

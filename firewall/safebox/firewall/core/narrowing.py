@@ -49,6 +49,9 @@ def wider(parent: Mandate, child: Mandate, taken: Taken = NOTHING) -> Iterator[s
     """Every field in which a child's mandate grants more than its parent's still can."""
     for field in child.__struct_fields__:
         match getattr(child, field):
+            case (Amount() | None) as total if field == "total":
+                if not _at_most(parent.total, total):
+                    yield "budget.total"
             case None:
                 if field == "approvals":
                     yield from _no_approvals(parent, child)

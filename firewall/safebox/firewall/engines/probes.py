@@ -78,9 +78,10 @@ def _nothing_granted(tool: str, kind: str, effects: list[str], caller: str) -> d
             "agent": "probe", "purpose": "probe", "task_digest": "sha256:0", "expires": "2026-01-02T00:00:00Z",
             "wallet": None, "tokens": None, "contracts": None, "signing": None, "mail": None, "compute": None,
             "inference": None, "web": None, "mcp": None, "lineage": None, "approvals": None,
+            "total": None,
         },
         "facts": {
-            "money": {"charges": [], "priced": True},
+            "money": {"charges": [], "priced": True}, "total": None,
             "rates": {"minute": 0, "hour": 0, "day": 0, "denied_10m": 0},
             "expired": False, "frozen": False, "payee": None, "recipients": None, "wallet": None,
             "simulation": None, "compute": None, "inference": None, "token": None, "spender": None, "call": None,

@@ -17,9 +17,9 @@ from safebox.firewall.core.books import Books, RunBook
 from safebox.firewall.core.decision import Verdict
 from safebox.firewall.core.document import policy_input
 from safebox.firewall.core.facts import build_facts
-from safebox.firewall.core.mandate import Mandate, encode_mandate, mandate_digest
+from safebox.firewall.core.mandate import ACCOUNT_TOTAL, Mandate, encode_mandate, mandate_digest
 from safebox.firewall.core.money import Amount
-from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted
+from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted, Settled
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import PolicyUnavailable
 from safebox.firewall.learn.usage import fields
@@ -83,7 +83,23 @@ def _apply(books: Books, event: LedgerEvent) -> None:
         lines = books.runs[event.run].lines
         granted = tuple(charge for charge in event.charges if (charge.rail, charge.amount.asset) in lines)
         event = msgspec.structs.replace(event, charges=granted)
+    if isinstance(event, Settled):
+        event = _without_total(event, books.runs[event.run])
     books.apply(event)
+
+
+def _without_total(settled: Settled, book: RunBook) -> Settled:
+    """A proposal has no total; what was counted of one is on no line of it."""
+
+    def stays(charge: Charge) -> bool:
+        return charge.rail != ACCOUNT_TOTAL or (charge.rail, charge.amount.asset) in book.lines
+
+    return msgspec.structs.replace(
+        settled,
+        charges=tuple(filter(stays, settled.charges)),
+        refunds=tuple(filter(stays, settled.refunds)),
+        exposures={name: charge for name, charge in settled.exposures.items() if stays(charge)},
+    )
 
 
 async def _judged(engine: Engine, book: RunBook, event: Decided, *, included: bool) -> Judged:

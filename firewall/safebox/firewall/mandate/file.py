@@ -45,6 +45,7 @@ LIFETIME_MAX: Final = timedelta(days=366)
 
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("name", "command", "image", "purpose", "task", "expires"),
+    "budget": ("total",),
     "wallet": (
         "chain", "chain_id", "budget", "per_transfer", "per_hour", "per_day", "ceiling", "max_fee_per_gas", "payees",
         "approve_above", "challenge_above",
@@ -176,7 +177,7 @@ def _run_file(
 ) -> RunFile:
     agent, wallet, mail = sections["agent"], sections["wallet"], sections["mail"]
     compute, inference, lineage = sections["compute"], sections["inference"], sections["lineage"]
-    signing, web, mcp = sections["signing"], sections["web"], sections["mcp"]
+    signing, web, mcp, budget = (sections[name] for name in ("signing", "web", "mcp", "budget"))
     approvals = approvals_grant(sections["approvals"]) if sections["approvals"] else None
     if wallet is not None:
         check_thresholds(wallet, approvals)
@@ -200,6 +201,7 @@ def _run_file(
             mcp=mcp_grant(report, mcp) if mcp else None,
             lineage=lineage_grant(lineage) if lineage else None,
             approvals=approvals,
+            total=budget.amount("total", "USD", "25 USD") if budget else None,
         ),
         name=name,
         command=_command(agent) if agent else (),

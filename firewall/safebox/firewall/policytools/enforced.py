@@ -52,8 +52,18 @@ class _Money(msgspec.Struct, frozen=True):
     charges: tuple[_Charge, ...] = ()
 
 
+class _Cost(msgspec.Struct, frozen=True):
+    units: str
+
+
+class _Total(msgspec.Struct, frozen=True):
+    cost: _Cost | None
+    remaining: str
+
+
 class _Facts(msgspec.Struct, frozen=True):
     money: _Money = _Money()
+    total: _Total | None = None
 
 
 class _Action(msgspec.Struct, frozen=True):
@@ -119,7 +129,7 @@ def _admitted(recorded: Recorded, answer: Answer) -> Answer:
 
 def _paid(recorded: Recorded, answer: Answer) -> Answer:
     """A yes, unless the books had too little left."""
-    enough = recorded.caller != Caller.AGENT or _fits(_charges(recorded))
+    enough = recorded.caller != Caller.AGENT or (_fits(_charges(recorded)) and _in_total(recorded))
     return answer if enough else overruled(answer, OVER_BUDGET)
 
 
@@ -131,6 +141,11 @@ def _fits(charges: Iterable[_Charge]) -> bool:
         wanted[line] = wanted.get(line, 0) + _units(charge.units)
         left[line] = -1 if charge.remaining is None else _units(charge.remaining)
     return all(units <= left[line] for line, units in wanted.items())
+
+
+def _in_total(recorded: Recorded) -> bool:
+    total = _DOCUMENT.decode(recorded.document).facts.total
+    return total is None or (total.cost is not None and _units(total.cost.units) <= _units(total.remaining))
 
 
 def _kept_whole(recorded: Recorded) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
+from safebox.firewall.core.mandate import ACCOUNT_TOTAL
 from safebox.firewall.core.money import token_of
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.store.reader import read_events
@@ -108,7 +109,11 @@ def _settle(row: Row, event: Mapping[str, Any]) -> None:
 
 def _fee(row: Row, event: Mapping[str, Any]) -> dict[str, str] | None:
     """What the network took beside the amount; None where that isn't known."""
-    taken = [_fields(_fields(charge).get("amount")) for charge in event.get("charges") or ()]
+    taken = [
+        _fields(_fields(charge).get("amount"))
+        for charge in event.get("charges") or ()
+        if _fields(charge).get("rail") != ACCOUNT_TOTAL
+    ]
     moved = _fields(row["amount"])
     token = token_of(str(moved.get("asset"))) is not None
     native = [each for each in taken if not token or each.get("asset") != moved.get("asset")]

@@ -8,6 +8,7 @@ HEADINGS: dict[str, dict[str, str]] = {
         "run": "Run an agent in a sandbox, and show all it does",
         "ps": "List the runs",
         "logs": "Show what a run's agent printed",
+        "prices": "Show what assets cost, for mandates with a total",
         "kill": "Stop a run, or all of them, at once",
         "pause": "Let a run, or all of them, start nothing for a while",
         "resume": "Let what was paused go on",

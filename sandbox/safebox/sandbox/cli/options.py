@@ -42,6 +42,9 @@ PriceOption = Annotated[
     list[str] | None,
     typer.Option("--model-price", metavar="MODEL=IN,OUT", help="A model's price in micro-USD per 1,000 tokens."),
 ]
+PricesOption = Annotated[
+    Path | None, typer.Option("--prices", metavar="FILE", help="What assets cost, for mandates with a total.")
+]
 MetricsOption = Annotated[int, typer.Option("--metrics-port", metavar="PORT", help="Where /metrics is; 0 takes any.")]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", metavar="NAME", help="docker or bwrap; else what is there.")

@@ -42,6 +42,7 @@ _FIREWALL: Final = {
     "--policies": _Option("policies", Path, many=True),
     "--playbooks": _Option("playbooks", Path, many=True),
     "--model-price": _Option("model_prices", many=True),
+    "--prices": _Option("prices", Path),
     "--checkpoint-to": _Option("checkpoint_to", many=True),
     "--governance": _Option("governance", Path),
     "--opa": _Option("opa"),

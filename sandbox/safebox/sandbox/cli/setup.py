@@ -36,6 +36,7 @@ class Setup(NamedTuple):
     confirmations: int | None = None
     stuck: str = STUCK
     stuck_after: int = STUCK_SECONDS
+    prices: Path | None = None
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -47,6 +48,7 @@ class Setup(NamedTuple):
             *(("--chain-url", each) for each in self.chain_urls),
             *(("--checkpoint-to", each) for each in self._second_places()),
             ("--governance", self.governance.absolute() if self.governance else None),
+            ("--prices", self.prices.absolute() if self.prices else None),
             ("--chain-id", self.chain_id),
             ("--smtp-url", self.smtp_url),
             ("--mail-from", self.mail_from),
@@ -74,6 +76,7 @@ class Setup(NamedTuple):
             "checkpoint_to": list(self._second_places()),
             "opa": self.opa,
             "confirmations": self.confirmations,
+            "asset_prices": str(self.prices.absolute()) if self.prices else None,
             "stuck": self.stuck if self.stuck != STUCK else None,
         }
         return {name: value for name, value in said.items() if value}
@@ -107,6 +110,7 @@ class Setup(NamedTuple):
             confirmations=self.confirmations,
             stuck=self._stuck(),
             stuck_seconds=self.stuck_after,
+            asset_prices=self.prices.absolute() if self.prices else None,
         )
 
     def _layers(self) -> tuple[Path, ...]:
