@@ -100,7 +100,7 @@ class Prices:
                 usd, at_ns = _read(said[asset])
             except KeyError:
                 followed.miss("the feed doesn't say")
-            except (ConfigError, ValueError):
+            except (ConfigError, ValueError, RecursionError):
                 followed.miss("no price with its time")
             else:
                 followed.hear(usd, at_ns, self._now_ns())

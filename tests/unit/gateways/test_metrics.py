@@ -28,6 +28,8 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_ledger_verified": set(),
     "safebox_checkpoint_behind_records": {"place"},
     "safebox_checkpoint_behind_seconds": {"place"},
+    "safebox_price_age_seconds": {"asset"},
+    "safebox_price_usable": {"asset"},
     "safebox_policy_loaded": set(),
     "safebox_policy_reload_failing": set(),
     "safebox_policy_reloads_total": {"result"},
@@ -73,6 +75,7 @@ def touched() -> Metrics:
     metrics.ledger_failed("disk_full")
     metrics.ledger_verified(intact=True)
     metrics.checkpoints_kept([Nowhere()])
+    metrics.follow_prices({"ETH": (lambda: 1.0, lambda: 1.0)})
     metrics.engine_error("shape")
     metrics.policy(loaded=True, failing=False)
     metrics.policy_reloaded("ok")

@@ -139,8 +139,14 @@ _RESULTS: Final = ("transaction_hash", "message_id", "instance", "state", "exit_
 
 def outcome(event: Mapping[str, Any], *, full: bool = False) -> str:
     """What a `settled` event says came of an action."""
-    parts = [f"{money(charge.get('amount'))} taken" for charge in event.get("charges") or () if _some(charge)]
-    parts += [f"{money(charge.get('amount'))} given back" for charge in event.get("refunds") or () if _some(charge)]
+    parts = [
+        f"{money(charge.get('amount'))} taken{_of(charge)}" for charge in event.get("charges") or () if _some(charge)
+    ]
+    parts += [
+        f"{money(charge.get('amount'))} given back{_of(charge)}"
+        for charge in event.get("refunds") or ()
+        if _some(charge)
+    ]
     result = fields(event.get("result"))
     parts += [_result(key, result[key], full=full) for key in _RESULTS if result.get(key) is not None]
     if event.get("detail"):
@@ -148,6 +154,11 @@ def outcome(event: Mapping[str, Any], *, full: bool = False) -> str:
     if event.get("recovered"):
         parts.append("found out after a restart")
     return shorten(", ".join(parts), 10_000 if full else SHOWN_MAX)
+
+
+def _of(charge: Mapping[str, Any]) -> str:
+    """The total isn't taken beside the rest: it is what the rest was worth."""
+    return " of the total" if charge.get("rail") == "total" else ""
 
 
 def _some(charge: Mapping[str, Any]) -> bool:
