@@ -175,3 +175,22 @@ def test_a_child_is_asked_for_with_its_mandate_as_text() -> None:
     spawn = TOOLS["agent.spawn"].parse({"image": "base", "command": ["true"], "mandate": "[agent]", "input": "x"})
     assert spawn.mandate_digest.startswith("sha256:")
     assert spawn.payload() == b"[agent]\nx"
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "fields"),
+    [
+        (5, None, ["budget.total"]),
+        (5, 6, ["budget.total"]),
+        (5, 5, []),
+        (None, None, []),
+    ],
+)
+def test_a_child_of_a_run_with_a_total_needs_one_that_is_no_higher(
+    above: int | None, below: int | None, fields: list[str]
+) -> None:
+    parent, child_mandate = (
+        msgspec.structs.replace(PARENT, lineage=None, total=None if each is None else Amount(each, "USD"))
+        for each in (above, below)
+    )
+    assert list(wider(parent, child_mandate)) == fields

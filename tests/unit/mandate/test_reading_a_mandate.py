@@ -174,3 +174,19 @@ def test_the_explanation_names_each_grant_and_each_limit() -> None:
 def test_the_explanation_of_an_empty_mandate_grants_nothing() -> None:
     assert not any(rail.granted for rail in explain(read(AGENT)).rails)
     assert all(rail.may_not for rail in explain(read(AGENT)).rails)
+
+
+def test_one_total_bounds_all_that_is_granted() -> None:
+    found = read(FULL + '[budget]\ntotal = "25.5 USD"\n')
+    assert found.mandate.total == Amount(25_500_000, "USD")
+    assert found.mandate.grants()["total", "USD"] == 25_500_000
+    (told,) = [rail for rail in explain(found).rails if rail.name == "budget"]
+    assert told.may == ("spend up to 25.5 USD in all, over everything below",)
+
+
+@pytest.mark.parametrize(
+    "text", ["[budget]\n", '[budget]\ntotal = "1 ETH"\n', "[budget]\ntotal = 25\n", "budget = 25\n"]
+)
+def test_a_total_that_is_no_amount_of_usd_is_refused(text: str) -> None:
+    with pytest.raises(MandateErrors):
+        read(text + FULL)

@@ -57,6 +57,7 @@ def explain(run_file: RunFile) -> Explanation:
         image=run_file.image,
         digest=mandate_digest(mandate),
         rails=(
+            *_total(mandate.total),
             _wallet(mandate.wallet, mandate.approvals),
             tokens_rail(mandate.tokens),
             contracts_rail(mandate.contracts),
@@ -69,6 +70,14 @@ def explain(run_file: RunFile) -> Explanation:
             _lineage(mandate.lineage),
         ),
     )
+
+
+def _total(total: Amount | None) -> tuple[Rail, ...]:
+    """Said only where there is one: without it, each rail is bounded by itself."""
+    if total is None:
+        return ()
+    may_not = ["spend on anything without a fresh price"]
+    return (rail("budget", [f"spend up to {total} in all, over everything below"], may_not),)
 
 
 def _wallet(wallet: WalletGrant | None, approvals: ApprovalsGrant | None) -> Rail:

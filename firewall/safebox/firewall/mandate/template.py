@@ -23,6 +23,9 @@ models = ["scripted:{name}"]       # "scripted:" plays playbook.toml and is no l
 tokens = 100000                    # question and answer together, over the whole run
 budget = "1 USD"
 
+# [budget]
+# total = "25 USD"                # all of it together, at the prices of safebox serve --prices
+
 # [wallet]
 # chain = "dev"                    # a chain on this machine, without real money; also: sepolia, mainnet
 # budget = "1 ETH"                 # all it may spend, fees included
