@@ -83,6 +83,21 @@ def test_a_yes_is_refused_by_the_books_where_the_budget_has_not_enough_left(left
     assert enforced(recorded(OVER_BUDGET, left=left), ALLOW) == OVER_BUDGET
 
 
+@pytest.mark.parametrize(
+    ("cost", "left", "after"),
+    [(5, 5, ALLOW), (6, 5, OVER_BUDGET), (None, 5, OVER_BUDGET)],
+    ids=["all", "more", "no price"],
+)
+def test_a_yes_is_refused_by_the_books_where_the_total_has_not_enough_left(
+    cost: int | None, left: int, after: Answer
+) -> None:
+    made = recorded(DENY)
+    document = msgspec.json.decode(made.document)
+    shown = None if cost is None else {"asset": "USD", "units": pad(cost)}
+    document["facts"]["total"] = {"cost": shown, "remaining": pad(left), "prices": []}
+    assert enforced(msgspec.structs.replace(made, document=cases.encode(document)), ALLOW) == after
+
+
 def test_the_budget_is_not_asked_about_what_the_owner_does() -> None:
     assert enforced(recorded(DENY, left=0, caller=Caller.OWNER), ALLOW) == ALLOW
 
