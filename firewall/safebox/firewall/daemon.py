@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,7 +25,7 @@ from safebox.firewall.core.tools import Caller
 from safebox.firewall.duties import Duties
 from safebox.firewall.engines.reload import Reload
 from safebox.firewall.engines.validate import Checked
-from safebox.firewall.errors import CallerError, ConfigError, FirewallError, LedgerUnavailable
+from safebox.firewall.errors import CallerError, FirewallError, LedgerUnavailable
 from safebox.firewall.farsides import watch_far_sides
 from safebox.firewall.gateways.limits import DRAIN_SECONDS
 from safebox.firewall.gateways.server import GatewayServer, load_websockets
@@ -47,7 +46,7 @@ from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
 from safebox.firewall.roster import Roster
 from safebox.firewall.runs import Runs
-from safebox.firewall.settings import Settings, without_password
+from safebox.firewall.settings import Settings, check_asked, without_password
 from safebox.firewall.shown import shown_run
 from safebox.firewall.signer.client import SignerClient
 from safebox.firewall.signer.process import Process
@@ -63,8 +62,6 @@ _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
 """How often ceilings and debts to the ledger are looked at."""
-_OPTIONS: Final = {"chain_urls": "chain-url", "asset_prices": "prices"}
-"""Settings that are not called what their options are."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -268,7 +265,7 @@ class Firewall:
 
     async def _operate_run(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         if op == "start":
-            self._check_asked(fields.get("asked") or {})
+            check_asked(self._settings, fields.get("asked") or {})
             started = await self._lifecycle.start(
                 str(fields["mandate"]), str(fields["source"]), fields.get("folder"), str(fields["engine"])
             )
@@ -279,19 +276,6 @@ class Firewall:
             self._attached.add(run)
             return {"run": run}
         return await self._end(run, str(fields["reason"]), fields.get("exit_code"))
-
-    def _check_asked(self, asked: dict[str, Any]) -> None:
-        """Refuse a run whose launcher was told to have another world than this firewall has."""
-        for name, wanted in asked.items():
-            found = getattr(self._settings, name, None)
-            shown = [str(each) for each in found] if isinstance(found, tuple) else found  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            shown = str(shown) if isinstance(shown, Path) else shown  # pyright: ignore[reportUnknownArgumentType]
-            if shown != wanted:
-                option = _OPTIONS.get(name, name.replace("_", "-"))
-                raise ConfigError(
-                    f"the firewall that is up was started with another --{option}",
-                    remedy="leave the option out, use another SAFEBOX_HOME, or stop that firewall",
-                )
 
     def stop_now(self, op: str, fields: dict[str, Any]) -> None:
         """Let nothing start from here on that `op` stops. See `control.Operations`."""

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+
+from safebox.firewall.errors import ConfigError
 
 if TYPE_CHECKING:
     from safebox.firewall.core.price import ImagePrice, ModelPrice
@@ -22,6 +24,8 @@ STUCK: Final[Stuck] = "resend"
 STUCK_SECONDS: Final = 180
 """Fifteen blocks of the main network."""
 POOL_NAME: Final = "pool.sock"
+_OPTIONS: Final = {"chain_urls": "chain-url", "asset_prices": "prices"}
+"""Settings that are not called what their options are."""
 
 
 def state_folder() -> Path:
@@ -122,3 +126,24 @@ def without_password(url: str) -> str:
     """A URL without the credentials it may carry."""
     scheme, mark, rest = url.partition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
+
+
+def check_asked(settings: Settings, asked: Mapping[str, Any]) -> None:
+    """See that a run's launcher was told to have the world that its firewall has.
+
+    Raises:
+        ConfigError: if it was told of another.
+    """
+    for name, wanted in asked.items():
+        if _as_said(getattr(settings, name, None)) != wanted:
+            raise ConfigError(
+                f"the firewall that is up was started with another --{_OPTIONS.get(name, name.replace('_', '-'))}",
+                remedy="leave the option out, use another SAFEBOX_HOME, or stop that firewall",
+            )
+
+
+def _as_said(found: Any) -> Any:
+    """A setting as a launcher sends it."""
+    if isinstance(found, tuple):
+        return [str(each) for each in cast("tuple[object, ...]", found)]
+    return str(found) if isinstance(found, Path) else found
