@@ -47,23 +47,27 @@ NOTHING: Final = Taken()
 
 def wider(parent: Mandate, child: Mandate, taken: Taken = NOTHING) -> Iterator[str]:
     """Every field in which a child's mandate grants more than its parent's still can."""
+    if not _at_most(parent.total, child.total):
+        yield "budget.total"
     for field in child.__struct_fields__:
-        match getattr(child, field):
-            case (Amount() | None) as total if field == "total":
-                if not _at_most(parent.total, total):
-                    yield "budget.total"
-            case None:
-                if field == "approvals":
-                    yield from _no_approvals(parent, child)
-            case things if field in _THINGS:
-                yield from _things(field, getattr(parent, field) or (), things)
-            case str() as text if field in _WORDS:
-                if not _WORDS[field](getattr(parent, field), text):
-                    yield f"agent.{field}"
-            case section if field in _SECTIONS:
-                yield from _section(field, getattr(parent, field), section, _SECTIONS[field](taken))
-            case _:
-                yield field
+        if field != "total":
+            yield from _field(field, parent, child, taken)
+
+
+def _field(field: str, parent: Mandate, child: Mandate, taken: Taken) -> Iterator[str]:
+    match getattr(child, field):
+        case None:
+            if field == "approvals":
+                yield from _no_approvals(parent, child)
+        case things if field in _THINGS:
+            yield from _things(field, getattr(parent, field) or (), things)
+        case str() as text if field in _WORDS:
+            if not _WORDS[field](getattr(parent, field), text):
+                yield f"agent.{field}"
+        case section if field in _SECTIONS:
+            yield from _section(field, getattr(parent, field), section, _SECTIONS[field](taken))
+        case _:
+            yield field
 
 
 Compared = Mapping[str, bool]
