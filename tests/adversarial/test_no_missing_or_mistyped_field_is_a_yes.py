@@ -108,6 +108,7 @@ class Deciding:
         return False
 
 
+@pytest.mark.timeout(600)  # it asks as often as there are fields, on a machine that does other things, too
 def test_no_change_of_a_field_that_decides_something_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     bundle = load_bundle([PACK])
     rules, engine = Rules(bundle), EmbeddedEngine(bundle)

@@ -280,7 +280,7 @@ def test_a_child_ends_no_later_and_no_later_than_can_be_read(parent: Mandate) ->
 
 
 def test_every_field_of_a_mandate_and_of_each_grant_is_tried_here() -> None:
-    assert set(Mandate.__struct_fields__) == {*SECTIONS, "agent", "purpose", "task_digest", "expires"}
+    assert set(Mandate.__struct_fields__) == {*SECTIONS, "agent", "purpose", "task_digest", "expires", "total"}
     example = whole_mandate()
     for name in FIELDS:
         section, field = name.split(".")

@@ -38,6 +38,7 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_connector_errors_total": {"connector", "code"},
     "safebox_runs": {"state"},
     "safebox_wallet_over_ceiling": set(),
+    "safebox_wallet_stranded": set(),
     "safebox_wallet_sweeps_total": set(),
     "safebox_chain_vanished_total": set(),
     "safebox_port_failures_total": {"port"},

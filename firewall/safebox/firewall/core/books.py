@@ -126,10 +126,7 @@ class RunBook:
         return all(line in self.lines and units <= (self.remaining(*line) or 0) for line, units in wanted.items())
 
     def can_lend(self, grants: Mapping[tuple[str, str], int]) -> bool:
-        """Whether a child may be given this, line by line. A line that wasn't granted lends nothing.
-
-        A run with a total lends only out of it: a child without one would spend beside it.
-        """
+        """Whether a child may be given this, line by line; of a total always, or it would spend beside it."""
         if self.mandate.total is not None and (ACCOUNT_TOTAL, self.mandate.total.asset) not in grants:
             return False
         return all(line in self.lines and units <= self.lines[line].remaining for line, units in grants.items())
