@@ -329,9 +329,11 @@ _lasts_no_longer if {
 	is_array(input.facts.behaviour.deed.links)
 	is_array(behaviour.after_stop.links)
 	every link in input.facts.behaviour.deed.links {
-		not link in behaviour.after_stop.links
+		not _outlasts_a_stop(link)
 	}
 }
+
+_outlasts_a_stop(link) if link in behaviour.after_stop.links
 
 _free if input.facts.behaviour.throttled == false
 

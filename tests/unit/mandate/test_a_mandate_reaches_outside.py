@@ -242,13 +242,15 @@ def test_a_lineage_of_no_children_needs_no_connector() -> None:
 
 def test_who_is_paid_in_a_token_and_what_is_called_is_read_to_the_letter() -> None:
     mandate = mandate_of(HEAD + PAID + CONTRACTS)
-    (token,) = mandate.tokens or ()
+    assert mandate.tokens is not None
+    (token,) = mandate.tokens
     assert (token.payees, token.spenders) == ((Named(name="acme", address=ROUTER),), ())
     assert (token.per_transfer, token.per_approval) == (
         Amount(5 * 10**6, token_asset(TOKEN)),
         Amount(0, token_asset(TOKEN)),
     )
-    (contract,) = mandate.contracts or ()
+    assert mandate.contracts is not None
+    (contract,) = mandate.contracts
     assert (contract.name, contract.address, contract.functions) == ("shop", ROUTER, ("buy(uint256)", "open()"))
     assert contract.value == Amount(10**17, "ETH")
     rails = {rail.name: rail for rail in explain(read(HEAD + PAID + CONTRACTS)).rails}
@@ -262,7 +264,9 @@ def test_paying_in_tokens_needs_no_more_than_the_chain() -> None:
 
 def test_things_are_counted_and_can_be_paid_but_not_approved() -> None:
     things = PAID.replace("decimals = 6", 'decimals = 0\nstandard = "erc721"')
-    (token,) = mandate_of(HEAD + things).tokens or ()
+    tokens = mandate_of(HEAD + things).tokens
+    assert tokens is not None
+    (token,) = tokens
     assert (token.standard, token.budget.units) == ("erc721", 100)
 
 
