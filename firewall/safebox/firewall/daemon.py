@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from safebox.firewall.approvals import Approvals
+from safebox.firewall.children import Children, NoHost
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
 from safebox.firewall.connectors.lending import Holdings
@@ -41,6 +42,7 @@ from safebox.firewall.metrics import Metrics
 from safebox.firewall.observe import ObserveServer
 from safebox.firewall.pipeline import Pipeline
 from safebox.firewall.policy import Policy
+from safebox.firewall.ports import ChildHost
 from safebox.firewall.prices import open_prices
 from safebox.firewall.recovery import Doubts, recover
 from safebox.firewall.roster import FILE_NAME as APPROVERS
@@ -55,13 +57,13 @@ from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.treasury import Treasury
-from safebox.firewall.wallets import Wallets
+from safebox.firewall.wallets import Wallets, watch_wallets
 from safebox.firewall.world import World
 
 _LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS: Final = 2
-"""How often ceilings and debts to the ledger are looked at."""
+"""How often debts to the ledger are looked at."""
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
@@ -84,10 +86,17 @@ class Firewall:
         provider: where bought compute runs.
         chain_id: the only chain signed for.
         begun: what whoever loads this may have begun before, because it takes its time.
+        children: starts the launchers of child runs; None: there are none, and no mandate may grant any.
     """
 
     def __init__(
-        self, settings: Settings, provider: ComputeProvider, chain_id: int, *, begun: Begun | None = None
+        self,
+        settings: Settings,
+        provider: ComputeProvider,
+        chain_id: int,
+        *,
+        begun: Begun | None = None,
+        children: ChildHost | None = None,
     ) -> None:
         self._settings = settings
         self._begun = begun or Begun(None, None)
@@ -98,6 +107,7 @@ class Firewall:
         self._attached: set[str] = set()
         self.metrics = Metrics()
         self.runs = Runs()
+        self._children = Children(children or NoHost(), self.runs, lambda: self._lifecycle)
         self.ended = asyncio.Event()
 
     async def start(self) -> None:
@@ -186,9 +196,12 @@ class Firewall:
         self._announce()
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
-        wallets, far = self._watch_wallets(), watch_far_sides(self._world.connectors, self.metrics)
+        wallets = watch_wallets(self.treasury, self._world.chain, self.metrics)
+        far, children = watch_far_sides(self._world.connectors, self.metrics), self._children.follow(self._end)
         left, prices = self._wallets.stranded.follow(), self.prices.follow()
-        self._duties.begin(self._watch(), wallets, far, left, prices, self._orphans(), self.approvals.follow())
+        self._duties.begin(
+            self._watch(), wallets, far, left, prices, children, self._orphans(), self.approvals.follow()
+        )
         self._heart.begin(self._beat())
         asyncio.get_running_loop().run_in_executor(None, load_websockets)
 
@@ -246,7 +259,7 @@ class Firewall:
         match op:
             case "status" | "ps" | "prices":
                 answer = self._told(op)
-            case "start" | "attach" | "end":
+            case "start" | "adopt" | "attach" | "end":
                 answer = await self._operate_run(op, fields, sockets)
             case "kill" | "pause" | "resume" | "freeze" | "thaw":
                 answer = await self._stops.carry_out(op, fields)
@@ -271,6 +284,8 @@ class Firewall:
             )
             return {**started, "parts": self.policy.parts()}
         run = str(fields["run"])
+        if op == "adopt":
+            return {**await self._children.adopt(run, str(fields["engine"])), "parts": self.policy.parts()}
         if op == "attach":
             await self._lifecycle.attach(run, sockets)
             self._attached.add(run)
@@ -365,14 +380,6 @@ class Firewall:
                 for settled in await self._doubts.ask():
                     self.runs.tell(settled)
             self._count_runs()
-            await asyncio.sleep(WATCH_SECONDS)
-
-    async def _watch_wallets(self) -> None:
-        while True:
-            with contextlib.suppress(FirewallError):
-                await self.treasury.check()
-            with contextlib.suppress(FirewallError):
-                self.metrics.vanished(len(await self._world.chain.vanished()))
             await asyncio.sleep(WATCH_SECONDS)
 
     def _count_runs(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -73,10 +73,26 @@ class Lifecycle:
         run_id = self._clock.new_id("run")
         address = await self._signer.address_of(run_id) if file.mandate.wallet is not None else None
         started = started_event(run_id, file, address, folder, engine, self._clock.now_ns(), lends=True)
+        return await self.begin(started, file)
+
+    async def begin(
+        self, started: RunStarted, file: RunFile, last_look: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """Let a run begin, by whomever it is started, and fund it. Returns and raises as `start` does.
+
+        Args:
+            started: its start, not recorded yet.
+            file: what that was made of.
+            last_look: raises if whoever started it was stopped meanwhile; called when nothing is left to wait for.
+
+        Raises:
+            ValueError: if the books refuse a child; nothing began.
+        """
         asked = StartRun(agent=file.name, image=file.image, command=file.command, task=file.task)
         await self._launches.decide(started, asked)
+        last_look()
         await self._ledger.start(started)
-        run = self._adopt(started)
+        run, run_id, address = self._adopt(started), started.run, msgspec.json.decode(started.run_view)["address"]
         reply = await self._treasury.fund(run)
         if reply is not None and reply.status is not Status.DONE:
             await self.end(run_id, "not_funded", None)

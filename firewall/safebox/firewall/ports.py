@@ -85,6 +85,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 __all__ = [
     "Charge",
+    "ChildHost",
     "Clock",
     "Connector",
     "Deliver",
@@ -241,6 +242,18 @@ class Clock(Protocol):
 
     def new_id(self, prefix: str) -> str:
         """A new identifier that sorts by time, as in `act_01J…`."""
+        ...
+
+
+class ChildHost(Protocol):
+    """Starts what a child run lives in: a launcher of its own, which asks the firewall to `adopt` the run."""
+
+    def launch(self, run: str) -> None:
+        """Start the launcher of a child that is recorded and funded; it need not have come up when this returns.
+
+        Raises:
+            SandboxError: if it isn't started; nothing of it runs then.
+        """
         ...
 
 

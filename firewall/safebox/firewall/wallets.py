@@ -7,8 +7,11 @@ Rule 2: what the chain doesn't tell is null and said so, never 0.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any, Final
 
+from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
 from safebox.firewall.core.money import Amount, encode_amount, parse_amount
@@ -26,6 +29,18 @@ SHOWN_MAX: Final = 200
 ENDED: Final = "ended"
 STRANDED: Final = "stranded"
 """The state of a wallet whose run has ended and whose money did not come home."""
+WATCH_SECONDS: Final = 2
+"""How often ceilings are looked at."""
+
+
+async def watch_wallets(treasury: Treasury, chain: ChainConnector, metrics: Metrics) -> None:
+    """See to ceilings, and count payments that vanished, until this is cancelled."""
+    while True:
+        with contextlib.suppress(FirewallError):
+            await treasury.check()
+        with contextlib.suppress(FirewallError):
+            metrics.vanished(len(await chain.vanished()))
+        await asyncio.sleep(WATCH_SECONDS)
 
 
 class Wallets:

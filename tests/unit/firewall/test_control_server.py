@@ -39,7 +39,7 @@ class Desk:
     async def operate(self, op: str, fields: dict[str, Any], sockets: list[socket.socket]) -> dict[str, Any]:
         self.asked.append((op, fields, len(sockets)))
         match op:
-            case "start":
+            case "start" | "adopt":
                 return {"run": fields["run"]}
             case "attach" if len(sockets) != 2:
                 raise ConfigError("not two", remedy="two")
@@ -139,6 +139,13 @@ def test_a_launcher_that_hangs_up_ends_the_runs_it_started(served: Served) -> No
         client.request("start", run="run_2")
         assert served.desk.gone == []
     eventually(lambda: served.desk.gone == [["run_1", "run_2"]])
+
+
+def test_a_launcher_that_took_up_a_child_and_hangs_up_ends_it(served: Served) -> None:
+    with ControlClient(served.path) as client:
+        client.request("adopt", run="run_3", engine="")
+        assert served.desk.gone == []
+    eventually(lambda: served.desk.gone == [["run_3"]])
 
 
 HOSTILE = [

@@ -130,7 +130,7 @@ class ControlServer:
             answer = self._answer(op, fields, sockets)
             if op != "attach" or "error" in answer:
                 _close(sockets)
-            if op in ("start", "attach"):
+            if op in ("start", "adopt", "attach"):
                 started.append(str(answer.get("run", "")))
             send(connection, answer, encode=msgspec.json.encode)
 

@@ -1,0 +1,134 @@
+"""Child runs from their allow to the launcher that takes each up, and what people's stops mean for them.
+
+How it can be attacked, and how it fails:
+- an allow used twice: a child's name follows from its action's, and the books know which actions have had their child;
+- another mandate than was judged: the books compare its digest with what the allow names;
+- a launcher that never comes, or comes twice: a child waits so long and is taken up once, by one connection;
+- anything that fails on the way: the child is ended, and what it was lent is its parent's again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from safebox.firewall.core.record import RunStarted
+from safebox.firewall.errors import CallerError, ConfigError, EffectError, FirewallError, SandboxError
+from safebox.firewall.lifecycle import Lifecycle
+from safebox.firewall.mandate.file import RunFile
+from safebox.firewall.ports import ChildHost
+from safebox.firewall.runs import RunNotLive, Runs
+
+ADOPT_SECONDS: Final = 30
+"""How long a child waits for its launcher: as long as a run for its own after a restart."""
+_LOOK_SECONDS: Final = 1
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A child nobody has taken up yet: what its launcher will be told, and until when (monotonic seconds)."""
+
+    told: dict[str, Any]
+    until: float
+
+
+class NoHost:
+    """A host where children can't be started."""
+
+    def launch(self, run: str) -> None:
+        """Start nothing.
+
+        Raises:
+            SandboxError: always.
+        """
+        raise SandboxError(f"nothing here starts a launcher for {run}")
+
+
+class Children:
+    """Starts children and hands them to their launchers.
+
+    Args:
+        host: starts launchers.
+        runs: the live runs.
+        lifecycle: gives what records, funds and ends runs; asked for when a child starts.
+    """
+
+    def __init__(self, host: ChildHost, runs: Runs, lifecycle: Callable[[], Lifecycle]) -> None:
+        self._host = host
+        self._runs = runs
+        self._lifecycle = lifecycle
+        self._waiting: dict[str, Waiting] = {}
+
+    async def start(
+        self, started: RunStarted, file: RunFile, given: str | None, last_look: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Record, fund and launch a child; what the agent is told.
+
+        Raises:
+            EffectError: if it doesn't run; it was ended if it had begun.
+            FirewallError: what `last_look` raised; it did not begin.
+        """
+        lifecycle, run = self._lifecycle(), started.run
+        try:
+            told = await lifecycle.begin(started, file, last_look)
+        except (ConfigError, ValueError) as error:
+            raise EffectError(f"the child was not started: {error}") from error
+        engine = msgspec.json.decode(started.run_view)["engine"]
+        told |= {"folder": started.folder, "input": given, "engine": engine}
+        self._waiting[run] = Waiting(told, time.monotonic() + ADOPT_SECONDS)
+        try:
+            await asyncio.to_thread(self._host.launch, run)
+        except (SandboxError, OSError) as error:
+            self._waiting.pop(run, None)
+            await lifecycle.end(run, "not_launched", None)
+            raise EffectError(f"the child was not launched: {error}") from error
+        return {"run": run, "state": "started"}
+
+    async def adopt(self, run: str, engine: str) -> dict[str, Any]:
+        """Hand a child over to its launcher: what `start` would have told it, with `folder`, `input` and `engine`.
+
+        Args:
+            run: the child.
+            engine: what the launcher makes sandboxes with; empty to be told.
+
+        Raises:
+            CallerError: if no such child waits.
+            ConfigError: if its parent lives in another engine; the child goes on waiting.
+            RunNotLive: if it, or a run it descends from, was stopped.
+        """
+        waiting = self._waiting.get(run)
+        if waiting is None or time.monotonic() > waiting.until:
+            raise CallerError(f"no child {run[:80]!r} waits for a launcher", remedy="its parent starts it")
+        if engine not in ("", waiting.told["engine"]):
+            raise ConfigError(f"the child's parent lives in {waiting.told['engine']}", remedy="use the same engine")
+        found = self._runs.find(run)
+        if found.why is not None:
+            raise RunNotLive(f"the run is {found.why}")
+        del self._waiting[run]
+        return dict(waiting.told)
+
+    async def follow(self, end: Callable[[str, str, int | None], Any]) -> None:
+        """End what nobody took up in time, for as long as the firewall lives.
+
+        Args:
+            end: ends a run, for a reason, with an exit code.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for run in [run for run, each in self._waiting.items() if time.monotonic() > each.until]:
+                with contextlib.suppress(FirewallError):  # its end can't be recorded now: it is tried again
+                    await self.give_up(run, end)
+
+    async def give_up(self, run: str, end: Callable[[str, str, int | None], Any]) -> None:
+        """End a child that waits in vain; it may not be taken up meanwhile.
+
+        Raises:
+            FirewallError: if its end can't be recorded; it acts no more all the same.
+        """
+        if any(found.view.id == run for found in self._runs.all()):
+            await end(run, "launcher_gone", None)
+        self._waiting.pop(run, None)
