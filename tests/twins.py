@@ -18,7 +18,7 @@ from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarte
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
-from safebox.firewall.errors import LedgerUnavailable
+from safebox.firewall.errors import LedgerUnavailable, SandboxError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import started_event
@@ -147,6 +147,19 @@ class MemoryConnector:
     def _charges(self, action: Action) -> tuple[Charge, ...]:
         price = self.price(action)
         return (Charge(self.rail, Amount(price, self.asset)),) if price else ()
+
+
+class TwinHost:
+    """Notes which launchers it was asked for; `broken` starts none."""
+
+    def __init__(self) -> None:
+        self.launched: list[str] = []
+        self.broken = False
+
+    def launch(self, run: str) -> None:
+        if self.broken:
+            raise SandboxError("no process can be started")
+        self.launched.append(run)
 
 
 class Rig:

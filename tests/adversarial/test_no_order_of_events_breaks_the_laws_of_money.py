@@ -42,6 +42,7 @@ from safebox.firewall.ports import Deliver, RunView
 from safebox.firewall.recovery import Doubts, recover, view_of
 from safebox.firewall.runs import Run
 from safebox.firewall.treasury import Treasury
+from tests.kin import begin
 from tests.twins import PAYEE, MemoryStore, Rig, ScriptedEngine
 
 STEPS_WANTED: Final = 20_000
@@ -217,7 +218,10 @@ class Money(RuleBasedStateMachine):
         self.number += 1
         run = f"run_x{self.number}"
         event = _started(run, parent, granted, ceiling, self.firewall.clock.now_ns(), f"0x{self.number:040d}")
-        await self.firewall.ledger.start(event)
+        if parent is None:
+            await self.firewall.ledger.start(event)
+        else:
+            await begin(self.firewall.ledger, event, parent.started.run)
         await self.firewall.treasury.fund(self.firewall.adopt(self.firewall.ledger.book(run)))
 
     @rule(granted=units, ceiling=units)

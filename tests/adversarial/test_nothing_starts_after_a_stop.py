@@ -21,6 +21,7 @@ from safebox.firewall.runs import Run
 from safebox.firewall.standing import OVER
 from safebox.firewall.stops import Stops
 from tests.adversarial.test_nothing_acts_without_a_durable_allow import pay
+from tests.kin import begin
 from tests.twins import MANDATE, PAYEE, MemoryStore, Rig, run_started
 
 ETH = 10**18
@@ -67,8 +68,7 @@ async def child_of(rig: Rig, parent: str, name: str, mandate: str = SMALL) -> Ru
     """A child run, recorded as one and live."""
     started = run_started(name, mandate, rig.clock.now_ns())
     shown = {**msgspec.json.decode(started.run_view), "parent": parent, "root": "run_1", "depth": 1}
-    started = msgspec.structs.replace(started, run_view=msgspec.Raw(canonical(shown)))
-    await rig.ledger.start(started)
+    started = await begin(rig.ledger, msgspec.structs.replace(started, run_view=msgspec.Raw(canonical(shown))), parent)
     run = Run(view_of(started), rig.ledger.book(name), Evidence({}))
     rig.runs.add(run)
     return run

@@ -17,8 +17,17 @@ from typing import Any, Final
 
 import msgspec
 
-from safebox.firewall.core.record import RunStarted
-from safebox.firewall.errors import CallerError, ConfigError, EffectError, FirewallError, SandboxError
+from safebox.firewall.core.action import Action
+from safebox.firewall.errors import (
+    CallerError,
+    ConfigError,
+    EffectError,
+    FirewallError,
+    LedgerUnavailable,
+    PolicyUnavailable,
+    SandboxError,
+)
+from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.mandate.file import RunFile
 from safebox.firewall.ports import ChildHost
@@ -53,40 +62,64 @@ class Children:
 
     Args:
         host: starts launchers.
+        ledger: knows the parents.
         runs: the live runs.
         lifecycle: gives what records, funds and ends runs; asked for when a child starts.
     """
 
-    def __init__(self, host: ChildHost, runs: Runs, lifecycle: Callable[[], Lifecycle]) -> None:
+    def __init__(self, host: ChildHost, ledger: Ledger, runs: Runs, lifecycle: Callable[[], Lifecycle]) -> None:
         self._host = host
+        self._ledger = ledger
         self._runs = runs
         self._lifecycle = lifecycle
         self._waiting: dict[str, Waiting] = {}
+        self._births: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
-    async def start(
-        self, started: RunStarted, file: RunFile, given: str | None, last_look: Callable[[], None]
-    ) -> dict[str, Any]:
-        """Record, fund and launch a child; what the agent is told.
+    def under_way(self, run: str) -> bool:
+        """Whether a child is being started now."""
+        return run in self._births
+
+    async def start(self, run: str, file: RunFile, action: Action, last_look: Callable[[], None]) -> dict[str, Any]:
+        """Record, fund and launch a child; what the agent is told. It goes to its end whether or not somebody waits.
+
+        Args:
+            run: the child's name.
+            file: its mandate, and what it runs.
+            action: what was allowed.
+            last_look: raises if its parent was stopped.
 
         Raises:
             EffectError: if it doesn't run; it was ended if it had begun.
             FirewallError: what `last_look` raised; it did not begin.
         """
-        lifecycle, run = self._lifecycle(), started.run
+        birth = asyncio.create_task(self._born(run, file, action, last_look))
+        self._births[run] = birth
+        birth.add_done_callback(lambda _: self._births.pop(run))
+        return await asyncio.shield(birth)
+
+    async def _born(self, run: str, file: RunFile, action: Action, last_look: Callable[[], None]) -> dict[str, Any]:
+        lifecycle, parent = self._lifecycle(), self._ledger.book(action.run)
         try:
-            told = await lifecycle.begin(started, file, last_look)
-        except (ConfigError, ValueError) as error:
-            raise EffectError(f"the child was not started: {error}") from error
-        engine = msgspec.json.decode(started.run_view)["engine"]
-        told |= {"folder": started.folder, "input": given, "engine": engine}
-        self._waiting[run] = Waiting(told, time.monotonic() + ADOPT_SECONDS)
-        try:
+            told = await lifecycle.start_child(run, file, parent, action.id, last_look)
+            engine = msgspec.json.decode(parent.started.run_view)["engine"]
+            told |= {"folder": parent.started.folder, "input": action.args.input, "engine": engine}
+            self._waiting[run] = Waiting(told, time.monotonic() + ADOPT_SECONDS)
             await asyncio.to_thread(self._host.launch, run)
-        except (SandboxError, OSError) as error:
-            self._waiting.pop(run, None)
-            await lifecycle.end(run, "not_launched", None)
-            raise EffectError(f"the child was not launched: {error}") from error
+        except (ConfigError, SandboxError, PolicyUnavailable, LedgerUnavailable, ValueError, OSError) as error:
+            await self._undo(run)
+            raise EffectError(f"the child does not run: {error}") from error
         return {"run": run, "state": "started"}
+
+    async def _undo(self, run: str) -> None:
+        """End what had begun; if its end can't be recorded now, it is tried again."""
+        book = self._ledger.books.runs.get(run)
+        self._waiting.pop(run, None)
+        if book is None or book.ended is not None:
+            return
+        try:
+            await self._lifecycle().end(run, "not_launched", None)
+        except FirewallError:
+            self._waiting[run] = Waiting({}, 0.0)
 
     async def adopt(self, run: str, engine: str) -> dict[str, Any]:
         """Hand a child over to its launcher: what `start` would have told it, with `folder`, `input` and `engine`.

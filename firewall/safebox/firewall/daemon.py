@@ -8,11 +8,12 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from safebox.firewall.approvals import Approvals
+from safebox.firewall.begun import Begun
 from safebox.firewall.children import Children, NoHost
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.connectors.compute import ComputeProvider
@@ -25,7 +26,6 @@ from safebox.firewall.core.record import Received
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.duties import Duties
 from safebox.firewall.engines.reload import Reload
-from safebox.firewall.engines.validate import Checked
 from safebox.firewall.errors import CallerError, FirewallError, LedgerUnavailable
 from safebox.firewall.farsides import watch_far_sides
 from safebox.firewall.gateways.limits import DRAIN_SECONDS
@@ -51,7 +51,6 @@ from safebox.firewall.runs import Runs
 from safebox.firewall.settings import Settings, check_asked, without_password
 from safebox.firewall.shown import shown_run
 from safebox.firewall.signer.client import SignerClient
-from safebox.firewall.signer.process import Process
 from safebox.firewall.stops import Stops
 from safebox.firewall.store.deposits import Deposits
 from safebox.firewall.store.notary import Notary
@@ -67,15 +66,7 @@ WATCH_SECONDS: Final = 2
 REATTACH_SECONDS: Final = 30
 """How long a run of an earlier firewall may take to come back before it is ended."""
 
-
-class Begun(NamedTuple):
-    """What may be under way before a firewall starts: each gives its result when asked, and raises as it would itself.
-
-    `signer` is the process with the keys; `checked` is the check of the policies in force at the start.
-    """
-
-    signer: Process | None
-    checked: Callable[[], Checked] | None
+__all__ = ["Begun", "Firewall"]
 
 
 class Firewall:
@@ -107,7 +98,7 @@ class Firewall:
         self._attached: set[str] = set()
         self.metrics = Metrics()
         self.runs = Runs()
-        self._children = Children(children or NoHost(), self.runs, lambda: self._lifecycle)
+        self._host = children
         self.ended = asyncio.Event()
 
     async def start(self) -> None:
@@ -207,7 +198,11 @@ class Firewall:
 
     async def _open_world(self) -> World:
         await self.signer.start()
-        return await World.open(self._settings, self.signer, self._provider, self._chain_id)
+        world = await World.open(self._settings, self.signer, self._provider, self._chain_id)
+        self._children = Children(self._host or NoHost(), self.ledger, self.runs, lambda: self._lifecycle)
+        if self._host is not None:
+            world.spawning(self._children, self.ledger)
+        return world
 
     def _approvals_desk(self) -> Approvals:
         return Approvals(

@@ -14,6 +14,8 @@ import msgspec
 from safebox.firewall.clock import SystemClock
 from safebox.firewall.core.action import canonical
 from safebox.firewall.core.arguments import StartRun
+from safebox.firewall.core.books import RunBook
+from safebox.firewall.core.kinship import depth_of
 from safebox.firewall.core.mandate import Mandate, encode_mandate, mandate_digest
 from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
@@ -74,6 +76,19 @@ class Lifecycle:
         address = await self._signer.address_of(run_id) if file.mandate.wallet is not None else None
         started = started_event(run_id, file, address, folder, engine, self._clock.now_ns(), lends=True)
         return await self.begin(started, file)
+
+    async def start_child(
+        self, run: str, file: RunFile, parent: RunBook, spawned_by: str, last_look: Callable[[], None]
+    ) -> dict[str, Any]:
+        """Start a child of a run by the action that was allowed for it; returns and raises as `begin` does."""
+        address = await self._signer.address_of(run) if file.mandate.wallet is not None else None
+        above = msgspec.json.decode(parent.started.run_view)
+        plain = started_event(
+            run, file, address, parent.started.folder, above["engine"], self._clock.now_ns(), lends=True
+        )
+        kin = {"parent": parent.started.run, "root": parent.root, "depth": depth_of(parent) + 1}
+        view = msgspec.Raw(canonical({**msgspec.json.decode(plain.run_view), **kin}))
+        return await self.begin(msgspec.structs.replace(plain, run_view=view, spawned_by=spawned_by), file, last_look)
 
     async def begin(
         self, started: RunStarted, file: RunFile, last_look: Callable[[], None] = lambda: None
@@ -144,6 +159,7 @@ class Lifecycle:
         """
         run = self._runs.find(run_id)
         run.stopped = run.stopped or "over"
+        self._runs.tell_stop([below for below in self._runs.all() if below.descends_from(run_id)], "parent_ended")
         await self._gateways.detach(run_id)
         swept = await self._swept(run)
         reason = reason if run.book.killed is None else "killed"

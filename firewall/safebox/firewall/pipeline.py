@@ -136,7 +136,7 @@ class Pipeline:
                 overlap, pieces = run.evidence.judge(action)
                 cost = cost_of(run.book, action.caller, quote.charges, self._prices)
                 facts = build_facts(
-                    action, run.book, address=run.view.address, charges=quote.charges, learned=quote.facts,
+                    action, run.book, address=run.view.address, charges=quote.charges, learned=quote.known(),
                     self_overlap=overlap, frozen=run.frozen, total=cost.facts,
                 )  # fmt: skip
                 shown, known = shown_action(action, tool), msgspec.Raw(canonical(facts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final, cast
 from weakref import WeakValueDictionary
@@ -124,8 +124,12 @@ class Runs:
         if any(order.do == "kill_tree" for order in orders_of(decided)):
             one = self._live.get(decided.run)
             tree = [run for run in self._live.values() if one is not None and run.book.root == one.book.root]
-            for run in tree:
-                self.tell_plain({"event": "stop", "run": run.view.id, "reason": "killed"})
+            self.tell_stop(tree, "killed")
+
+    def tell_stop(self, stopped: Iterable[Run], reason: str) -> None:
+        """Tell whoever watches over their sandboxes that these runs are to end."""
+        for run in stopped:
+            self.tell_plain({"event": "stop", "run": run.view.id, "reason": reason})
 
     def tell_plain(self, event: dict[str, Any]) -> None:
         """Show something that is no ledger event: a stop, a reload of the policy."""

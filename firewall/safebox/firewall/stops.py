@@ -86,8 +86,9 @@ class Stops:
         return [run for run in runs if run.view.id == name or (fields.get("tree") and run.descends_from(name))]
 
     async def _kill(self, meant: list[Run], by: str) -> None:
-        for run in meant:
-            self._runs.tell_plain({"event": "stop", "run": run.view.id, "reason": "killed"})
+        names = [run.view.id for run in meant]
+        below = [run for run in self._runs.all() if run not in meant and any(map(run.descends_from, names))]
+        self._runs.tell_stop([*meant, *below], "killed")
         now = self._clock.now_ns()
         await self._record([RunKilled(at_ns=now, run=run.view.id, by=by) for run in meant if run.book.killed is None])
 

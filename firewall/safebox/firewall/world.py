@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from safebox.firewall.children import Children
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.chain import ChainConnector
 from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
@@ -13,8 +14,11 @@ from safebox.firewall.connectors.inference import InferenceConnector
 from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
 from safebox.firewall.connectors.signing import SigningConnector
+from safebox.firewall.connectors.spawn import NAME as SPAWN
+from safebox.firewall.connectors.spawn import SpawnConnector
 from safebox.firewall.connectors.upstream import Nodes
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
+from safebox.firewall.ledger import Ledger
 from safebox.firewall.ports import Connector, RunView, SignerPort
 from safebox.firewall.settings import OWNER_FUNDS_WEI, Settings
 from safebox.firewall.standins.child import Name, StandIn
@@ -91,6 +95,12 @@ class World:
         }
         urls = {"chain": chain_urls[0], "mail": smtp_url, "model": model_url}
         return cls(chain, nodes, compute, connectors, standins, urls)
+
+    def spawning(self, children: Children, ledger: Ledger) -> None:
+        """Let runs have children, too."""
+        can = {*self.connectors, SPAWN}
+        spawn = SpawnConnector(children, ledger, can, self.compute.open_instances)
+        self.connectors = {**self.connectors, SPAWN: spawn}
 
     async def close(self) -> None:
         """Let go of connections and end the stand-ins."""

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from safebox.firewall.core.books import Books, RunBook
 from safebox.firewall.core.decision import Answer, Reason, Verdict
+from safebox.firewall.core.kinship import plan_of, taken_of, tree_size
 from safebox.firewall.core.mandate import (
     ComputeGrant,
     InferenceGrant,
@@ -21,6 +22,7 @@ from safebox.firewall.core.mandate import (
     mandate_digest,
 )
 from safebox.firewall.core.money import UNITS_MAX, Amount
+from safebox.firewall.core.narrowing import Taken
 from safebox.firewall.core.record import (
     Charge,
     Decided,
@@ -32,6 +34,7 @@ from safebox.firewall.core.record import (
     encode_event,
 )
 from safebox.firewall.core.tools import Caller
+from tests.kin import allow_for, child
 
 NOTHING = msgspec.Raw(b"{}")
 LINES = (("wallet", "ETH"), ("compute", "USD"), ("inference", "USD"), ("inference", "TOKEN"))
@@ -345,10 +348,110 @@ def test_an_outcome_long_after_its_window_changes_no_other() -> None:
     assert line.day.count(late.at_ns) == 5
 
 
+def plain_child(granted: Mandate, run: str = "run_2", parent: str = "run_1") -> RunStarted:
+    view = msgspec.structs.replace(started(run, granted), run_view=msgspec.Raw(b"{}"))
+    return child(view, parent)
+
+
+def born(books: Books, granted: Mandate, run: str = "run_2", parent: str = "run_1") -> Decided:
+    """A child by an allow of its own, with what it is given reserved before it begins."""
+    event = plain_child(granted, run, parent)
+    allow = allow_for(event, parent)
+    books.apply(allow)
+    books.apply(event)
+    return allow
+
+
+def line_of(books: Books) -> tuple[int, int]:
+    line = books.runs["run_1"].lines["wallet", "ETH"]
+    return line.reserved, line.lent
+
+
+def test_what_an_allow_reserved_is_lent_in_the_moment_its_child_begins() -> None:
+    books = books_of(100, 0, 0, 0)
+    event = plain_child(mandate(40, 0, 0, 0))
+    allow = allow_for(event, "run_1")
+    books.apply(allow)
+    assert line_of(books) == (40, 0)
+    books.apply(event)
+    assert line_of(books) == (0, 40)
+    books.apply(outcome(allow, "done", ()))
+    assert line_of(books) == (0, 40)
+    assert books.runs["run_1"].lines["wallet", "ETH"].hour.count(0) == 0, "only what the child spends flows"
+    books.apply(RunEnded(at_ns=0, run="run_2", reason="exited", exit_code=0))
+    assert line_of(books) == (0, 0)
+    assert books.runs["run_1"].remaining("wallet", "ETH") == 100
+
+
+def test_an_outcome_that_says_no_gives_back_nothing_twice() -> None:
+    books = books_of(100, 0, 0, 0)
+    allow = born(books, mandate(40, 0, 0, 0))
+    books.apply(RunEnded(at_ns=0, run="run_2", reason="not_launched", exit_code=None))
+    books.apply(outcome(allow, "failed", ()))
+    assert line_of(books) == (0, 0)
+    assert books.runs["run_1"].remaining("wallet", "ETH") == 100
+
+
+def test_a_start_that_is_not_durable_leaves_what_was_reserved() -> None:
+    books = books_of(100, 0, 0, 0)
+    born(books, mandate(40, 0, 0, 0))
+    event = books.runs["run_2"].started
+    books.unstart(event)
+    assert line_of(books) == (40, 0)
+    books.apply(event)
+    assert line_of(books) == (0, 40)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"spawned_by": None},
+        {"spawned_by": "act_other"},
+        {"run": "run_9"},
+        {"mandate": msgspec.Raw(encode_mandate(mandate(41, 0, 0, 0)))},
+    ],
+    ids=["by nothing", "by another action", "under another name", "under another mandate"],
+)
+def test_a_child_that_no_allow_names_is_no_ledger(other: dict[str, Any]) -> None:
+    books = books_of(100, 0, 0, 0)
+    event = plain_child(mandate(40, 0, 0, 0))
+    books.apply(allow_for(event, "run_1"))
+    with pytest.raises(ValueError, match=r"no open allow|not the child"):
+        books.apply(msgspec.structs.replace(event, **other))
+    assert line_of(books) == (40, 0)
+    books.apply(event)
+
+
+def test_an_allow_has_one_child_and_a_yes_to_something_else_has_none() -> None:
+    books = books_of(100, 0, 0, 0)
+    allow = born(books, mandate(40, 0, 0, 0))
+    second = msgspec.structs.replace(plain_child(mandate(40, 0, 0, 0), "run_3"), spawned_by=allow.action_id)
+    with pytest.raises(ValueError, match="no open allow"):
+        books.apply(second)
+    books.apply(outcome(allow, "done", ()))
+    with pytest.raises(ValueError, match="no open allow"):
+        books.apply(second)
+    payment = decision(1, Verdict.ALLOW, (eth(40),))
+    books.apply(payment)
+    with pytest.raises(ValueError, match="no open allow"):
+        books.apply(msgspec.structs.replace(second, spawned_by=payment.action_id))
+    assert set(books.runs) == {"run_1", "run_2"}
+
+
+def test_what_is_shared_out_counts_from_the_allow_on_and_children_count_for_ever() -> None:
+    books = books_of(100, 0, 0, 0)
+    book, small = books.runs["run_1"], mandate(1, 1, 0, 0)
+    assert taken_of(book, 1) == Taken(children=0, instances=1)
+    event = plain_child(small)
+    allow = allow_for(event, "run_1")
+    books.apply(msgspec.structs.replace(allow, charges=()))
+    each = plan_of("run_2", small)["instances"]
+    assert (taken_of(book, 0), tree_size(books.runs, "run_1")) == (Taken(children=1, instances=each), 2)
+
+
 def test_what_a_child_spends_flows_through_its_parents_window() -> None:
     books = books_of(100, 0, 0, 0)
-    kin = msgspec.Raw(b'{"parent":"run_1"}')
-    books.apply(msgspec.structs.replace(started("run_2", mandate(40, 0, 0, 0)), run_view=kin))
+    born(books, mandate(40, 0, 0, 0))
     books.apply(decision(1, Verdict.ALLOW, (eth(10),), run="run_2"))
     assert [book.lines["wallet", "ETH"].hour.count(10**9) for book in books.runs.values()] == [10, 10]
     assert [book.remaining("wallet", "ETH") for book in books.runs.values()] == [60, 30]
@@ -356,10 +459,10 @@ def test_what_a_child_spends_flows_through_its_parents_window() -> None:
 
 def test_a_child_is_lent_no_more_than_there_is_and_gives_back_what_it_did_not_use() -> None:
     books = books_of(100, 0, 0, 0)
-    kin = msgspec.Raw(b'{"parent":"run_1"}')
     with pytest.raises(ValueError, match="more than its parent had"):
-        books.apply(msgspec.structs.replace(started("run_2", mandate(101, 0, 0, 0)), run_view=kin))
-    books.apply(msgspec.structs.replace(started("run_2", mandate(100, 0, 0, 0)), run_view=kin))
+        born(books, mandate(101, 0, 0, 0), run="run_3")
+    books.apply(outcome(books.runs["run_1"].open["act_for_run_3"], "failed", ()))
+    born(books, mandate(100, 0, 0, 0))
     assert books.runs["run_1"].remaining("wallet", "ETH") == 0
     spent, unknown = (decision(number, Verdict.ALLOW, (eth(30),), run="run_2") for number in (1, 2))
     for event in (spent, unknown):

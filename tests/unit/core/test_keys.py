@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebox.firewall.core import books as books_module
+from safebox.firewall.core import runbook as books_module
 from safebox.firewall.core.decision import Verdict
 from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.record import RunEnded

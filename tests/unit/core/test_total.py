@@ -31,6 +31,7 @@ from safebox.firewall.core.total import (
     worth,
 )
 from safebox.firewall.errors import ConfigError
+from tests import kin
 from tests.unit.core import test_books as books_of
 
 WEI = 10**18
@@ -201,12 +202,17 @@ def test_what_others_may_take_later_is_of_the_total_too_until_it_is_approved_ane
 def child(total: int | None, parent: Mandate) -> Any:
     small = books_of.mandate(1, 1, 1, 1)
     mandate = msgspec.structs.replace(small, total=None if total is None else Amount(total, "USD"))
-    return msgspec.structs.replace(books_of.started("run_2", mandate), run_view=msgspec.Raw(b'{"parent":"run_1"}'))
+    return kin.child(
+        msgspec.structs.replace(books_of.started("run_2", mandate), run_view=msgspec.Raw(b'{"parent":"run_1"}')),
+        "run_1",
+    )
 
 
 def test_a_childs_total_is_carved_out_of_its_parents_and_comes_back() -> None:
     found = books()
-    found.apply(child(4_000 * MICRO, bounded(None)))
+    wanted = child(4_000 * MICRO, bounded(None))
+    found.apply(kin.allow_for(wanted, "run_1"))
+    found.apply(wanted)
     line = found.runs["run_1"].lines[LINE]
     assert line.remaining == 1_000 * MICRO
     found.apply(RunEnded(at_ns=1, run="run_2", reason="exited", exit_code=0))
@@ -215,8 +221,10 @@ def test_a_childs_total_is_carved_out_of_its_parents_and_comes_back() -> None:
 
 @pytest.mark.parametrize("total", [None, 5_001 * MICRO], ids=["without one", "with more"])
 def test_no_child_spends_beside_its_parents_total(total: int | None) -> None:
+    found, wanted = books(), child(total, bounded(None))
+    found.apply(msgspec.structs.replace(kin.allow_for(wanted, "run_1"), charges=()))
     with pytest.raises(ValueError, match="more than its parent had"):
-        books().apply(child(total, bounded(None)))
+        found.apply(wanted)
 
 
 charges = st.tuples(

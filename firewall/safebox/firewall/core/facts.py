@@ -15,6 +15,7 @@ from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.calls import CallContract, call_facts
+from safebox.firewall.core.kinship import taken_of
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.mcp import CallMcp, mcp_facts
 from safebox.firewall.core.money import UNITS_MAX, pad
@@ -86,7 +87,7 @@ def build_facts(
         "recipients": _recipients(action, book.mandate),
         "wallet": learned.get("wallet"),
         "simulation": learned.get("simulation"),
-        "compute": learned.get("compute"),
+        "compute": _compute(book, learned.get("compute")),
         "inference": learned.get("inference"),
         "self_overlap": self_overlap,
         "approval": action.approval,
@@ -98,6 +99,13 @@ def build_facts(
         "behaviour": book.behaving.facts(action, overlap=self_overlap, charges=charges),
         "objective": objective_facts(action.args, book.mandate),
     }
+
+
+def _compute(book: RunBook, learned: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What runs is in use, and so is what the run's children may rent."""
+    if learned is None or not isinstance(learned.get("running"), int):
+        return None if learned is None else {**learned}
+    return {**learned, "running": taken_of(book, learned["running"]).instances}
 
 
 def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """What an action would cost at worst, and what the connector knows about it.
 
     `facts` become `facts.payee`, `facts.wallet`, `facts.compute` or `facts.inference` of the policy input, by key.
+    `latest` gives more facts, from the books: it is asked when nobody else of the run's tree is judged.
     `plan` (plain JSON) is recorded with the decision and is all that `perform` and `reconcile` may rely on, so that
     the thing decided is the thing done, also after a crash (nonce, fees, price and the like).
     """
@@ -20,6 +22,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     charges: tuple[Charge, ...] = ()
     facts: dict[str, Any] = {}
     plan: dict[str, Any] = {}
+    latest: Callable[[], dict[str, Any]] | None = None
+
+    def known(self) -> dict[str, Any]:
+        """All facts, as they are now."""
+        return self.facts if self.latest is None else {**self.facts, **self.latest()}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,9 +30,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
 
 
 class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
-    """A human started a run under this mandate; `run_view` is `run` of the policy input, `folder` the agent's own.
+    """A run was started under this mandate; `run_view` is `run` of the policy input, `folder` the agent's own.
 
     `lends` says that the firewall lends it tokens, so that what it may spend of one is what it was lent.
+    `spawned_by` is the action of its parent that a child came of, None for a run that people started.
     """
 
     run: str
@@ -44,6 +45,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run_started"):
     inbox: str | None
     firewall: str = ""
     lends: bool = False
+    spawned_by: str | None = None
 
 
 class Decided(Event, frozen=True, kw_only=True, tag="decided"):

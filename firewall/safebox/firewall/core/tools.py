@@ -183,6 +183,7 @@ TOOLS: Final[dict[str, Tool]] = {
         Tool(
             name="agent.spawn", kind="spawn", effects=("value", "outward"), connector="spawn",
             asked=lineage.AskSpawn, normal=lineage.Spawn, normalise=lineage.normalise_spawn, listed=False,
+            ordered=True, turn="compute",
         ),
     )
 }  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from safebox.firewall.core.accounts import Line
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.mandate import ACCOUNT_TOTAL, Mandate
 from safebox.firewall.core.money import UNITS_MAX, Amount, pad, token_asset
@@ -101,6 +102,8 @@ def cost_of(book: RunBook, caller: Caller, charges: tuple[Charge, ...], ask: Ask
     """
     if book.mandate.total is None or caller is not Caller.AGENT:
         return Cost(charges)
+    if (given := next((each.amount.units for each in charges if each.rail == ACCOUNT_TOTAL), None)) is not None:
+        return Cost(charges, _given(book.lines[LINE], given))
     prices = {asset: _price(book.mandate, asset, ask) for asset in dict.fromkeys(_priced(charges))}
     known = {asset: price for asset, price in prices.items() if price is not None}
     usable = len(known) == len(prices) and all(price.usable for price in known.values())
@@ -113,6 +116,12 @@ def cost_of(book: RunBook, caller: Caller, charges: tuple[Charge, ...], ask: Ask
     }
     reserved = UNITS_MAX if units is None else units
     return Cost((*charges, Charge(ACCOUNT_TOTAL, Amount(reserved, REFERENCE))), facts)
+
+
+def _given(line: Line, units: int) -> dict[str, Any]:
+    """A part of the total itself, as a child gets it: that part is what it costs, whatever else the child is given."""
+    cost = {"asset": REFERENCE, "units": pad(units)}
+    return {"cost": cost, "remaining": pad(line.remaining), "prices": []}
 
 
 def with_total(decided: Decided, outcome: Outcome) -> Outcome:

@@ -1,0 +1,134 @@
+"""The spawn connector: starts a child run under a mandate that is a part of its parent's.
+
+How it can be attacked:
+- a mandate that reads one way when judged and another when started: it is read with the action's own time, its digest
+  is in the plan, and the books refuse a child of another;
+- an inbox elsewhere in the parent's folder: a child has its parent's, or none;
+- haste: what is shared out is counted from the books in the moment of judging, and a run's starts take turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Container, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+from safebox.firewall.children import Children
+from safebox.firewall.core.action import Action
+from safebox.firewall.core.kinship import all_live, depth_limit, depth_of, plan_of, taken_of, tree_size
+from safebox.firewall.core.lineage import Spawn, lineage_facts
+from safebox.firewall.core.mandate import Mandate
+from safebox.firewall.core.money import Amount
+from safebox.firewall.errors import CallerError, ConfigError, EffectError, FactsUnavailable
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.lifecycle import check_connectors
+from safebox.firewall.mandate.file import RunFile, load
+from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
+
+NAME: Final = "spawn"
+
+
+class SpawnConnector:
+    """Starts child runs.
+
+    Args:
+        children: records, funds and launches them.
+        ledger: knows what is shared out.
+        connectors: what this firewall can do, by name.
+        rented: the instances a run has that are not settled; raises `EffectError` if that can't be said.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        children: Children,
+        ledger: Ledger,
+        connectors: Container[str],
+        rented: Callable[[str], Sequence[str]],
+    ) -> None:
+        self._children = children
+        self._ledger = ledger
+        self._connectors = connectors
+        self._rented = rented
+
+    async def quote(self, action: Action, run: RunView) -> Quote:
+        """Read the child's mandate, and say what it takes of its parent's.
+
+        Raises:
+            CallerError: The mandate is wrong, or isn't the mandate of what is asked for.
+            FactsUnavailable: What the parent rents isn't known.
+        """
+        file = self._read(action, run)
+        try:
+            running = len(await asyncio.to_thread(self._rented, run.id))
+        except EffectError as error:
+            raise FactsUnavailable(f"what the run rents isn't known: {error}") from error
+        grants = {line: units for line, units in file.mandate.grants().items() if units}
+        return Quote(
+            charges=tuple(Charge(rail, Amount(units, asset)) for (rail, asset), units in sorted(grants.items())),
+            plan=plan_of(child_name(action), file.mandate),
+            latest=partial(self._lineage, run, file.mandate, running),
+        )
+
+    async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
+        """Start the child, once.
+
+        Raises:
+            EffectError: It doesn't run; what had begun of it was ended.
+            FirewallError: The parent was stopped meanwhile; nothing began.
+        """
+        file = self._read(action, run)
+        result = await self._children.start(str(plan["run"]), file, action, partial(run.last_look, action))
+        return Outcome(status="done", result=result)
+
+    async def reconcile(self, action: Action, run: RunView, plan: dict[str, Any]) -> Outcome:
+        """Say whether the child began, as the ledger has it. One that nobody takes up is ended, not started again.
+
+        Raises:
+            EffectError: If it is being started now.
+        """
+        child = str(plan["run"])
+        if self._children.under_way(child):
+            raise EffectError("the child is being started", unknown=True)
+        if child not in self._ledger.books.runs:
+            return Outcome(status="failed", detail="the child never began")
+        return Outcome(status="done", result={"run": child, "state": "started"})
+
+    async def healthy(self) -> bool:
+        """Whether the ledger, which is all it asks, can be believed."""
+        return self._ledger.fault is None
+
+    async def close(self) -> None:
+        """Let go of nothing."""
+
+    def _read(self, action: Action, run: RunView) -> RunFile:
+        args = action.args
+        if not isinstance(args, Spawn):
+            raise CallerError("not a child to start")
+        try:
+            now = datetime.fromtimestamp(action.received_ns / 1e9, UTC)
+            file = load(args.mandate, now=now, source="the child's mandate")
+            check_connectors(file.mandate, self._connectors)
+        except ConfigError as error:
+            raise CallerError(str(error), remedy=error.remedy) from error
+        if (file.image, file.command) != (args.image, args.command):
+            raise CallerError("the child's mandate names another image or command than what is asked for")
+        if file.inbox not in (None, run.inbox):
+            raise CallerError("the child's inbox is not its parent's", remedy="name the same folder, or none")
+        return file
+
+    def _lineage(self, run: RunView, child: Mandate, running: int) -> dict[str, Any]:
+        book = self._ledger.book(run.id)
+        facts = lineage_facts(
+            run.mandate, child, known=all_live(book), depth=depth_of(book) + 1, depth_limit=depth_limit(book),
+            taken=taken_of(book, running), tree=tree_size(self._ledger.books.runs, book.root),
+        )  # fmt: skip
+        return {"lineage": facts}
+
+
+def child_name(action: Action) -> str:
+    """The child of an action: always the same, so that nothing starts twice."""
+    return "run_" + action.id.removeprefix("act_")

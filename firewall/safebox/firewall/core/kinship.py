@@ -1,0 +1,107 @@
+"""Who descends from whom, as the books know it: what a run has shared out, and which allow a child came of.
+
+Rule 1: an allow is a child from its decision on: what is open and has not begun counts as what did.
+Rule 2: a child that has ended counts among the children; what it had in instances is its parent's again.
+Rule 3: a child comes of one open allow of its parent that names it and its mandate, and an allow has one child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from safebox.firewall.core.mandate import Mandate, decode_mandate, mandate_digest
+from safebox.firewall.core.narrowing import Taken
+from safebox.firewall.core.record import Decided, RunStarted
+
+if TYPE_CHECKING:
+    from safebox.firewall.core.runbook import RunBook
+
+SPAWN: Final = "agent.spawn"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What an allow of a child names, as it is recorded: the child, its mandate's digest, and what it takes."""
+
+    run: str
+    mandate: str
+    places: int
+    instances: int
+
+
+def plan_of(run: str, mandate: Mandate) -> dict[str, Any]:
+    """The plan of an `agent.spawn`."""
+    lineage, compute = mandate.lineage, mandate.compute
+    return {
+        "run": run,
+        "mandate": mandate_digest(mandate),
+        "places": 1 + (0 if lineage is None else lineage.children),
+        "instances": 0 if compute is None else compute.instances,
+    }
+
+
+def named_by(parent: RunBook, started: RunStarted) -> Decided:
+    """The allow that a child comes of.
+
+    Raises:
+        ValueError: if no open allow of its parent names exactly this child, or it has had its child.
+    """
+    found = parent.open.get(started.spawned_by or "")
+    if found is None or found.tool != SPAWN or found.action_id in parent.spawned:
+        raise ValueError(f"no open allow of {parent.started.run} starts {started.run}")
+    plan = msgspec.convert(found.plan, Plan)
+    if (plan.run, plan.mandate) != (started.run, mandate_digest(decode_mandate(bytes(started.mandate)))):
+        raise ValueError(f"{started.run} is not the child that was allowed")
+    return found
+
+
+def taken_of(book: RunBook, running: int) -> Taken:
+    """What of a run's counted grants is taken; `running` is how many instances are in use by itself."""
+    waiting = [*_not_begun(book)]
+    plans = [msgspec.convert(plan_of(child.started.run, child.mandate), Plan) for child in book.children]
+    live = [plan for plan, child in zip(plans, book.children, strict=True) if child.ended is None]
+    return Taken(
+        children=sum(plan.places for plan in [*plans, *waiting]),
+        instances=running + sum(plan.instances for plan in [*live, *waiting]),
+    )
+
+
+def tree_size(books: Mapping[str, RunBook], root: str) -> int:
+    """How many runs a tree has had, with those that are about to begin; looks at every run."""
+    tree = [book for book in books.values() if book.root == root]
+    return len(tree) + sum(1 for book in tree for _ in _not_begun(book))
+
+
+def depth_of(book: RunBook) -> int:
+    """How deep a run is; the one a person started is at 0."""
+    return sum(1 for _ in _line_up(book)) - 1
+
+
+def depth_limit(book: RunBook) -> int:
+    """The deepest generation that this run and every one above it grant."""
+    depth = depth_of(book)
+    return min(
+        depth - up + (0 if one.mandate.lineage is None else one.mandate.lineage.depth)
+        for up, one in enumerate(_line_up(book))
+    )
+
+
+def all_live(book: RunBook) -> bool:
+    """Whether neither this run nor one it descends from was killed or has ended."""
+    return all(one.killed is None and one.ended is None for one in _line_up(book))
+
+
+def _line_up(book: RunBook) -> Iterator[RunBook]:
+    """A run and those it descends from, upwards."""
+    one: RunBook | None = book
+    while one is not None:
+        yield one
+        one = one.parent
+
+
+def _not_begun(book: RunBook) -> Iterator[Plan]:
+    """What was allowed and has no child yet."""
+    spawns = (event for name, event in book.open.items() if event.tool == SPAWN and name not in book.spawned)
+    return (msgspec.convert(event.plan, Plan) for event in spawns)

@@ -1,0 +1,362 @@
+"""No child is more than a part of its parent: what is wider, deeper, unlisted or one too many starts nothing.
+
+The policies, the pipeline, the books and the spawn connector are the real ones; launchers are noted, not started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from safebox.firewall.children import Children
+from safebox.firewall.connectors.spawn import SpawnConnector
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.record import Decided, RunEnded, RunStarted, Settled
+from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.engines.bundle import load_bundle, pack_folder
+from safebox.firewall.engines.embedded import EmbeddedEngine
+from safebox.firewall.errors import CallerError, ConfigError
+from safebox.firewall.gateways.server import GatewayServer
+from safebox.firewall.launch import Launches
+from safebox.firewall.ledger import Ledger
+from safebox.firewall.lifecycle import Lifecycle
+from safebox.firewall.recovery import recover
+from safebox.firewall.runs import RunNotLive
+from safebox.firewall.stops import Stops
+from safebox.firewall.treasury import Treasury
+from tests.twins import MemoryStore, Rig, ScriptedEngine, TwinHost
+
+PARENT = """
+[agent]
+name = "parent"
+image = "base"
+command = ["python", "main.py"]
+purpose = "Share the work out."
+task = "Have two children each send a mail."
+expires = "2h"
+[mail]
+recipients = ["a@b.example", "c@d.example"]
+per_hour = 10
+[inference]
+models = ["small", "large"]
+tokens = 1000
+budget = "10 USD"
+[lineage]
+children = 4
+depth = 2
+images = ["base"]
+commands = [["python", "child.py"]]
+"""
+CHILD = """
+[agent]
+name = "child"
+image = "base"
+command = ["python", "child.py"]
+purpose = "Do a part."
+task = "Send one mail."
+expires = "1h"
+[mail]
+recipients = ["a@b.example"]
+per_hour = 5
+[inference]
+models = ["small"]
+tokens = 300
+budget = "3 USD"
+[lineage]
+children = 1
+depth = 1
+images = ["base"]
+commands = [["python", "child.py"]]
+"""
+LINE = "inference", "USD"
+MICRO = 10**6
+
+
+class House:
+    """One life of a firewall over a store, with one parent that people started."""
+
+    def __init__(self, store: MemoryStore | None = None, engine: Any = None) -> None:
+        pack = EmbeddedEngine(load_bundle([pack_folder()])) if engine is None else engine
+        self.rig = rig = Rig(store, engine=cast("ScriptedEngine", pack))
+        rig.runs.remove("run_1")
+        self.host = TwinHost()
+        self.children = Children(self.host, rig.ledger, rig.runs, lambda: self.lifecycle)
+        can = {*rig.connectors, "spawn"}
+        connector = SpawnConnector(self.children, rig.ledger, can, lambda _: [])
+        cast("dict[str, Any]", rig.connectors)["spawn"] = connector
+        self.lifecycle = Lifecycle(
+            ledger=rig.ledger,
+            runs=rig.runs,
+            signer=cast("Any", None),  # no mandate here has a wallet
+            treasury=Treasury(rig.pipeline, rig.runs, "0x0", self._nothing, rig.metrics, self._unnoted),
+            gateways=GatewayServer(rig.pipeline, rig.metrics),
+            clock=cast("Any", rig.clock),
+            launches=Launches(
+                engine=rig.engine, ledger=rig.ledger, runs=rig.runs, clock=rig.clock, metrics=rig.metrics
+            ),
+            connectors=can,
+        )
+
+    async def _nothing(self, _: str) -> int:
+        return 0
+
+    async def _unnoted(self, run: str, amount: object) -> None:
+        raise AssertionError(f"{run} earned {amount}")
+
+    async def begin(self, mandate: str = PARENT) -> str:
+        return str((await self.lifecycle.start(mandate, "safebox.toml", None, "none"))["run"])
+
+    async def spawn(self, parent: str, mandate: str = CHILD, **changes: Any) -> Reply:
+        asked = {"image": "base", "command": ["python", "child.py"], "mandate": mandate, **changes}
+        return await self.rig.pipeline.handle(Call(run=parent, tool="agent.spawn", arguments=asked))
+
+    @property
+    def started(self) -> list[RunStarted]:
+        return [each for each in self.rig.store.events if isinstance(each, RunStarted) and each.spawned_by]
+
+    def line(self, run: str) -> tuple[int, int, int]:
+        line = self.rig.ledger.book(run).lines[LINE]
+        return line.reserved, line.lent, line.remaining
+
+
+def child_of(reply: Reply) -> str:
+    assert reply.status == Status.DONE, reply.message
+    assert reply.result is not None
+    assert reply.result["state"] == "started"
+    return str(reply.result["run"])
+
+
+@pytest.fixture
+async def house() -> tuple[House, str]:
+    found = House()
+    return found, await found.begin()
+
+
+async def test_a_narrower_child_starts_once_and_is_handed_over_once(house: tuple[House, str]) -> None:
+    home, parent = house
+    reply = await home.spawn(parent, input="a part of the job")
+    child = child_of(reply)
+    assert home.host.launched == [child]
+    assert home.line(parent) == (0, 3 * MICRO, 7 * MICRO)
+    view = msgspec.json.decode(home.rig.ledger.book(child).started.run_view)
+    assert (view["parent"], view["root"], view["depth"]) == (parent, parent, 1)
+    with pytest.raises(ConfigError, match="lives in none"):
+        await home.children.adopt(child, "docker")
+    told = await home.children.adopt(child, "")
+    assert (told["run"], told["input"], told["engine"]) == (child, "a part of the job", "none")
+    assert told["command"] == ["python", "child.py"]
+    assert told["environment"]["SAFEBOX_TASK"] == "Send one mail."
+    for again in (child, parent, "run_nobody"):
+        with pytest.raises(CallerError, match="waits for a launcher"):
+            await home.children.adopt(again, "")
+    mail = {"to": ["a@b.example"], "subject": "s", "body": "b"}
+    assert (await home.rig.pipeline.handle(Call(run=child, tool="email.send", arguments=mail))).status == Status.DONE
+
+
+WIDER = [
+    ('expires = "1h"', 'expires = "3h"'),
+    ('recipients = ["a@b.example"]', 'recipients = ["x@y.example"]'),
+    ("per_hour = 5", "per_hour = 11"),
+    ('models = ["small"]', 'models = ["other"]'),
+    ("tokens = 300", "tokens = 1001"),
+    ('budget = "3 USD"', 'budget = "10.01 USD"'),
+    ("children = 1", "children = 4"),
+    ("depth = 1", "depth = 2"),
+    ('images = ["base"]', 'images = ["base", "other"]'),
+    ('commands = [["python", "child.py"]]', 'commands = [["python"]]'),
+]
+
+
+@pytest.mark.parametrize(("fits", "more"), WIDER, ids=[more for _, more in WIDER])
+async def test_what_is_wider_in_one_field_starts_nothing(house: tuple[House, str], fits: str, more: str) -> None:
+    home, parent = house
+    assert fits in CHILD
+    reply = await home.spawn(parent, CHILD.replace(fits, more))
+    assert reply.status == Status.DENIED
+    (decided,) = (each for each in home.rig.store.events if isinstance(each, Decided))
+    assert "lineage.wider" in {reason.code for reason in decided.answer.reasons}
+    assert (home.started, home.host.launched) == ([], [])
+    assert home.line(parent) == (0, 0, 10 * MICRO)
+
+
+async def test_a_mandate_of_another_command_or_image_or_none_at_all_starts_nothing(house: tuple[House, str]) -> None:
+    home, parent = house
+    for changes in ({"command": ["python", "main.py"]}, {"image": "other"}):
+        assert (await home.spawn(parent, **changes)).status == Status.INVALID
+    assert (await home.spawn(parent, "no mandate")).status == Status.INVALID
+    assert (await home.spawn(parent, CHILD.replace("per_hour = 5", 'per_hour = 5\ninbox = "x"'))).status in (
+        Status.INVALID,
+        Status.DENIED,
+    )
+    unlisted = CHILD.replace('command = ["python", "child.py"]', 'command = ["python", "main.py"]', 1)
+    assert (await home.spawn(parent, unlisted, command=["python", "main.py"])).code == "lineage.command_not_listed"
+    foreign = CHILD.replace('image = "base"', 'image = "other"')
+    assert (await home.spawn(parent, foreign, image="other")).code == "lineage.image_not_listed"
+    assert (home.started, home.host.launched) == ([], [])
+
+
+LEAF = CHILD[: CHILD.index("[lineage]")]
+
+
+async def test_no_generation_too_deep_and_no_child_too_many(house: tuple[House, str]) -> None:
+    home, parent = house
+    child = child_of(await home.spawn(parent))
+    small = LEAF.replace("300", "100").replace("3 USD", "1 USD")
+    grandchild = child_of(await home.spawn(child, small))
+    assert home.line(child) == (0, MICRO, 2 * MICRO)
+    assert (await home.spawn(child, small)).code == "lineage.too_many_children"
+    assert (await home.spawn(grandchild, small)).status != Status.DONE
+    assert (await home.spawn(parent, small)).status == Status.DONE
+    assert (await home.spawn(parent, small)).status == Status.DONE
+    assert (await home.spawn(parent, small)).code == "lineage.too_many_children"
+    assert len(home.started) == len(home.host.launched) == 4
+
+
+async def test_two_spawns_at_once_share_no_budget_and_no_place(house: tuple[House, str]) -> None:
+    home, parent = house
+    half = LEAF.replace("3 USD", "6 USD")
+    replies = await asyncio.gather(*(home.spawn(parent, half) for _ in range(3)))
+    assert sorted(str(reply.status) for reply in replies) == ["denied", "denied", "done"]
+    assert home.line(parent) == (0, 6 * MICRO, 4 * MICRO)
+    small = LEAF.replace("300", "10").replace("3 USD", "0.1 USD")
+    replies = await asyncio.gather(*(home.spawn(parent, small) for _ in range(5)))
+    assert {reply.code for reply in replies if reply.status != Status.DONE} == {"lineage.too_many_children"}
+    assert sum(reply.status == Status.DONE for reply in replies) == 3
+    assert len(home.started) == 4
+
+
+async def test_a_child_that_cannot_be_launched_is_ended_and_its_budget_is_its_parents_again(
+    house: tuple[House, str],
+) -> None:
+    home, parent = house
+    home.host.broken = True
+    reply = await home.spawn(parent)
+    assert reply.status == Status.FAILED
+    (child,) = home.started
+    assert [each.run for each in home.rig.store.events if isinstance(each, RunEnded)] == [child.run]
+    assert home.line(parent) == (0, 0, 10 * MICRO)
+    with pytest.raises(CallerError):
+        await home.children.adopt(child.run, "")
+
+
+async def test_a_parent_that_is_killed_before_the_child_begins_has_none(house: tuple[House, str]) -> None:
+    home, parent = house
+    stops = Stops(home.rig.ledger, home.rig.runs, home.rig.clock)
+    home.rig.store.stall = asyncio.Event()
+    asking = asyncio.create_task(home.spawn(parent))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    stops.hear("kill", {"run": parent})
+    home.rig.store.stall.set()
+    assert (await asking).status != Status.DONE
+    assert (home.started, home.host.launched) == ([], [])
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+async def test_what_descends_from_a_parent_that_is_over_acts_no_more(house: tuple[House, str], how: str) -> None:
+    home, parent = house
+    child = child_of(await home.spawn(parent))
+    small = LEAF.replace("300", "100").replace("3 USD", "1 USD")
+    grandchild = child_of(await home.spawn(child, small))
+    told: list[dict[str, Any]] = []
+    home.rig.runs.watch(told.append)
+    if how == "killed":
+        await Stops(home.rig.ledger, home.rig.runs, home.rig.clock).carry_out("kill", {"run": parent})
+    else:
+        await home.lifecycle.end(parent, "exited", 0)
+    assert {child, grandchild} <= {event["run"] for event in told if event["event"] == "stop"}
+    mail = {"to": ["a@b.example"], "subject": "s", "body": "b"}
+    for run in (child, grandchild):
+        assert (await home.rig.pipeline.handle(Call(run=run, tool="email.send", arguments=mail))).status != Status.DONE
+        assert (await home.spawn(run, small)).status != Status.DONE
+        with pytest.raises(RunNotLive):
+            await home.children.adopt(run, "")
+    assert len(home.started) == 2
+
+
+async def test_a_firewall_killed_between_any_two_records_of_a_spawn_gives_one_child_or_none() -> None:
+    home = House()
+    parent = await home.begin()
+    before = len(home.rig.store.records)
+    assert (await home.spawn(parent)).status == Status.DONE
+    records = home.rig.store.records
+    seen: set[tuple[int, int]] = set()
+    for cut in range(before, len(records) + 1):
+        store = MemoryStore()
+        store.records = records[:cut]
+        after = House(store)
+        after.lifecycle.restore()
+        await recover(after.rig.ledger, after.rig.connectors, after.rig.clock, after.rig.runs)
+        allowed = [each for each in store.events if isinstance(each, Decided) and each.tool == "agent.spawn"]
+        ends = [each.status for each in store.events if isinstance(each, Settled)]
+        assert len(after.started) <= len(allowed) <= 1
+        assert ends == (["done"] if after.started else ["failed"] if allowed else [])
+        lent = 3 * MICRO * len(after.started)
+        assert after.line(parent) == (0, lent, 10 * MICRO - lent)
+        assert after.host.launched == [], "nothing starts twice"
+        for child in after.started:
+            with pytest.raises(CallerError, match="waits for a launcher"):
+                await after.children.adopt(child.run, "")
+            await after.lifecycle.end(child.run, "launcher_gone", None)
+        assert after.line(parent) == (0, 0, 10 * MICRO)
+        again = Ledger(store).book(parent).lines[LINE]
+        assert (again.reserved, again.lent, again.remaining) == (0, 0, 10 * MICRO)
+        seen.add((len(allowed), len(after.started)))
+    assert seen == {(0, 0), (1, 0), (1, 1)}, "each gap was tried"
+
+
+def fail_after(store: MemoryStore, left: int) -> None:
+    """Let so many commits pass, and none after them."""
+    append, commits = store.append, itertools.count()
+
+    def counted(*records: Any, **how: Any) -> Any:
+        store.broken = next(commits) >= left
+        return append(*records, **how)
+
+    cast("Any", store).append = counted
+
+
+async def test_a_ledger_that_fails_at_any_record_of_a_spawn_leaves_no_child_that_acts() -> None:
+    for fails in range(6):
+        home = House()
+        parent = await home.begin()
+        left = [fails]
+        append = home.rig.store.append
+
+        def counted(
+            *records: Any, _append: Any = append, _left: list[int] = left, _home: House = home, **how: Any
+        ) -> Any:
+            _home.rig.store.broken = _left[0] <= 0
+            _left[0] -= 1
+            return _append(*records, **how)
+
+        cast("Any", home.rig.store).append = counted
+        reply = await home.spawn(parent)
+        lent = 3 * MICRO * len(home.started)
+        if reply.status == Status.DONE:
+            assert len(home.started) == len(home.host.launched) == 1
+        durable = Ledger(home.rig.store).book(parent).lines[LINE]
+        assert durable.lent == lent
+        assert durable.reserved + durable.lent in (0, 3 * MICRO)
+
+
+async def test_a_child_that_nobody_takes_up_is_ended(house: tuple[House, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    home, parent = house
+    monkeypatch.setattr("safebox.firewall.children.ADOPT_SECONDS", 0.0)
+    monkeypatch.setattr("safebox.firewall.children._LOOK_SECONDS", 0.01)
+    child = child_of(await home.spawn(parent))
+    following = asyncio.create_task(home.children.follow(home.lifecycle.end))
+    over = asyncio.Event()
+    home.rig.runs.watch(lambda event: over.set() if event["event"] == "run_ended" else None)
+    async with asyncio.timeout(5):
+        await over.wait()
+    following.cancel()
+    ends = [each for each in home.rig.store.events if isinstance(each, RunEnded)]
+    assert [(each.run, each.reason) for each in ends] == [(child, "launcher_gone")]
+    assert home.line(parent) == (0, 0, 10 * MICRO)
+    with pytest.raises(CallerError):
+        await home.children.adopt(child, "")
