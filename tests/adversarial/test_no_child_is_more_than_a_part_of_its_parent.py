@@ -107,6 +107,10 @@ class House:
     async def _unnoted(self, run: str, amount: object) -> None:
         raise AssertionError(f"{run} earned {amount}")
 
+    async def gone(self, runs: list[str]) -> None:
+        for run in runs:
+            await self.lifecycle.end(run, "launcher_gone", None)
+
     async def begin(self, mandate: str = PARENT) -> str:
         return str((await self.lifecycle.start(mandate, "safebox.toml", None, "none"))["run"])
 
@@ -349,7 +353,7 @@ async def test_a_child_that_nobody_takes_up_is_ended(house: tuple[House, str], m
     monkeypatch.setattr("safebox.firewall.children.ADOPT_SECONDS", 0.0)
     monkeypatch.setattr("safebox.firewall.children._LOOK_SECONDS", 0.01)
     child = child_of(await home.spawn(parent))
-    following = asyncio.create_task(home.children.follow(home.lifecycle.end))
+    following = asyncio.create_task(home.children.follow(home.gone))
     over = asyncio.Event()
     home.rig.runs.watch(lambda event: over.set() if event["event"] == "run_ended" else None)
     async with asyncio.timeout(5):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -144,24 +144,15 @@ class Children:
         del self._waiting[run]
         return dict(waiting.told)
 
-    async def follow(self, end: Callable[[str, str, int | None], Any]) -> None:
+    async def follow(self, gone: Callable[[list[str]], Awaitable[None]]) -> None:
         """End what nobody took up in time, for as long as the firewall lives.
 
         Args:
-            end: ends a run, for a reason, with an exit code.
+            gone: ends those of these runs that are live, because their launchers are not there.
         """
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             for run in [run for run, each in self._waiting.items() if time.monotonic() > each.until]:
                 with contextlib.suppress(FirewallError):  # its end can't be recorded now: it is tried again
-                    await self.give_up(run, end)
-
-    async def give_up(self, run: str, end: Callable[[str, str, int | None], Any]) -> None:
-        """End a child that waits in vain; it may not be taken up meanwhile.
-
-        Raises:
-            FirewallError: if its end can't be recorded; it acts no more all the same.
-        """
-        if any(found.view.id == run for found in self._runs.all()):
-            await end(run, "launcher_gone", None)
-        self._waiting.pop(run, None)
+                    await gone([run])
+                    self._waiting.pop(run, None)

@@ -188,7 +188,7 @@ class Firewall:
         self._deposits.start(lambda: self._store.seq)
         self.metrics.checkpoints_kept(self._deposits.all)
         wallets = watch_wallets(self.treasury, self._world.chain, self.metrics)
-        far, children = watch_far_sides(self._world.connectors, self.metrics), self._children.follow(self._end)
+        far, children = watch_far_sides(self._world.connectors, self.metrics), self._children.follow(self.launcher_gone)
         left, prices = self._wallets.stranded.follow(), self.prices.follow()
         self._duties.begin(
             self._watch(), wallets, far, left, prices, children, self._orphans(), self.approvals.follow()
