@@ -189,8 +189,8 @@ async def test_what_is_wider_in_one_field_starts_nothing(house: tuple[House, str
 
 async def test_a_mandate_of_another_command_or_image_or_none_at_all_starts_nothing(house: tuple[House, str]) -> None:
     home, parent = house
-    for changes in ({"command": ["python", "main.py"]}, {"image": "other"}):
-        assert (await home.spawn(parent, **changes)).status == Status.INVALID
+    assert (await home.spawn(parent, command=["python", "main.py"])).status == Status.INVALID
+    assert (await home.spawn(parent, image="other")).status == Status.INVALID
     assert (await home.spawn(parent, "no mandate")).status == Status.INVALID
     assert (await home.spawn(parent, CHILD.replace("per_hour = 5", 'per_hour = 5\ninbox = "x"'))).status in (
         Status.INVALID,

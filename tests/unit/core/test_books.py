@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from safebox.firewall.core.books import Books, RunBook
 from safebox.firewall.core.decision import Answer, Reason, Verdict
-from safebox.firewall.core.kinship import plan_of, taken_of, tree_size
+from safebox.firewall.core.kinship import all_live, depth_limit, depth_of, plan_of, taken_of, tree_size
 from safebox.firewall.core.mandate import (
     ComputeGrant,
     InferenceGrant,
+    LineageGrant,
     Mandate,
     WalletGrant,
     encode_mandate,
@@ -447,6 +448,31 @@ def test_what_is_shared_out_counts_from_the_allow_on_and_children_count_for_ever
     books.apply(msgspec.structs.replace(allow, charges=()))
     each = plan_of("run_2", small)["instances"]
     assert (taken_of(book, 0), tree_size(books.runs, "run_1")) == (Taken(children=1, instances=each), 2)
+
+
+def test_what_a_live_child_may_rent_is_in_use_by_its_parent_and_free_after_its_end() -> None:
+    books = books_of(100, 100, 0, 0)
+    book, small = books.runs["run_1"], mandate(1, 1, 0, 0)
+    assert small.compute is not None
+    small = msgspec.structs.replace(small, compute=msgspec.structs.replace(small.compute, instances=2))
+    born(books, small)
+    assert taken_of(book, 1) == Taken(children=1, instances=3)
+    books.apply(RunEnded(at_ns=0, run="run_2", reason="exited", exit_code=0))
+    assert taken_of(book, 1) == Taken(children=1, instances=1)
+    assert tree_size(books.runs, "run_1") == 2
+
+
+def test_no_generation_is_deeper_than_the_shallowest_grant_above_it() -> None:
+    books = books_of(100, 0, 0, 0)
+    book = books.runs["run_1"]
+    assert (depth_of(book), depth_limit(book), all_live(book)) == (0, 0, True)
+    book.mandate = msgspec.structs.replace(book.mandate, lineage=LineageGrant(children=3, depth=2))
+    deep = msgspec.structs.replace(mandate(1, 0, 0, 0), lineage=LineageGrant(children=3, depth=5))
+    born(books, deep)
+    below = books.runs["run_2"]
+    assert (depth_of(below), depth_limit(below)) == (1, 2)
+    books.apply(RunEnded(at_ns=0, run="run_1", reason="exited", exit_code=0))
+    assert not all_live(below)
 
 
 def test_what_a_child_spends_flows_through_its_parents_window() -> None:
