@@ -15,8 +15,10 @@ import pytest
 from safebox.firewall.children import Children
 from safebox.firewall.connectors.spawn import SpawnConnector
 from safebox.firewall.core.action import Call
+from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.record import Decided, RunEnded, RunStarted, Settled
 from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.errors import CallerError, ConfigError
@@ -231,6 +233,42 @@ async def test_two_spawns_at_once_share_no_budget_and_no_place(house: tuple[Hous
     assert {reply.code for reply in replies if reply.status != Status.DONE} == {"lineage.too_many_children"}
     assert sum(reply.status == Status.DONE for reply in replies) == 3
     assert len(home.started) == 4
+
+
+class FarEngine(EmbeddedEngine):
+    """The real policies, asked as if they were elsewhere: others go on meanwhile."""
+
+    async def decide(self, document: bytes) -> Answer:
+        await asyncio.sleep(0.05)
+        return await super().decide(document)
+
+
+async def test_runs_of_one_tree_that_spawn_at_once_are_each_counted_by_the_other() -> None:
+    home = House(engine=FarEngine(load_bundle([pack_folder()])))
+    parent = await home.begin()
+    child = child_of(await home.spawn(parent))
+    small = LEAF.replace("300", "10").replace("3 USD", "0.1 USD")
+    replies = await asyncio.gather(home.spawn(parent, small), home.spawn(child, small))
+    assert [reply.status for reply in replies] == [Status.DONE, Status.DONE]
+    decisions = [each for each in home.rig.store.events if isinstance(each, Decided) and each.tool == "agent.spawn"]
+    trees = [msgspec.json.decode(each.facts)["lineage"]["tree"] for each in decisions]
+    assert trees == [1, 2, 3]
+
+
+def test_children_and_containers_are_started_in_one_queue_as_they_share_instances() -> None:
+    spawn, rent = TOOLS["agent.spawn"], TOOLS["compute.start"]
+    assert spawn.queue == rent.queue
+    assert spawn.ordered
+    assert rent.ordered
+
+
+async def test_a_child_reads_its_parents_inbox_or_none() -> None:
+    home = House()
+    parent = await home.begin(PARENT.replace("per_hour = 10", 'per_hour = 10\ninbox = "inbox"'))
+    other = await home.spawn(parent, LEAF.replace("per_hour = 5", 'per_hour = 5\ninbox = "secrets"'))
+    assert other.status == Status.INVALID
+    assert home.started == []
+    child_of(await home.spawn(parent, LEAF.replace("per_hour = 5", 'per_hour = 5\ninbox = "inbox"')))
 
 
 async def test_a_child_that_cannot_be_launched_is_ended_and_its_budget_is_its_parents_again(
