@@ -19,6 +19,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Decided, Received, RunEnded, Settled, encode_event
 from safebox.firewall.core.reply import Reply
+from safebox.firewall.core.total import Ask, Reading, no_prices
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
 from safebox.firewall.evidence import Evidence
@@ -73,6 +74,7 @@ class Money:
         confirmations: int = 1,
         care: Care | None = None,
         receipt_seconds: int = 0,
+        prices: Ask = no_prices,
     ) -> None:
         self.url = url
         self.key = key
@@ -81,6 +83,7 @@ class Money:
         self.confirmations = confirmations
         self.care = care
         self.receipt_seconds = receipt_seconds
+        self.prices = prices
         self.node = Node(url)
         self.clock = StepClock()
         self.store = MemoryStore()
@@ -135,6 +138,7 @@ class Money:
             runs=self.runs,
             metrics=self.metrics,
             watch=Unwatched(),
+            prices=self._price,
         )
         owner = Keystore(self.key).owner_address
         holdings = Holdings(self.node, self.confirmations)
@@ -144,6 +148,9 @@ class Money:
 
     async def _received(self, run: str, amount: Amount) -> None:
         await self.ledger.note(Received(at_ns=self.clock.now_ns(), run=run, amount=amount))
+
+    def _price(self, asset: str) -> Reading | None:
+        return self.prices(asset)  # also after a test gave it others
 
     async def die(self) -> None:
         """What memory held is gone; another firewall takes over what is on disk."""

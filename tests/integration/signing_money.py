@@ -98,8 +98,8 @@ class Signing(Money):
 
 
 @contextlib.asynccontextmanager
-async def signing_run(url: str, pack: Engine) -> AsyncGenerator[Signing]:
-    """A run of its own on a chain whose treasury is `OWNER`'s, with contracts of its own."""
+async def signing_run(url: str, pack: Engine, *, more: str = "") -> AsyncGenerator[Signing]:
+    """A run of its own on a chain whose treasury is `OWNER`'s, with contracts of its own; `more` is of its mandate."""
     node = Node(url)
     maker = str(Account.from_key(MAKER).address)
     if await node.quantity("eth_getBalance", maker, "latest") < ETHER:
@@ -110,7 +110,7 @@ async def signing_run(url: str, pack: Engine) -> AsyncGenerator[Signing]:
     block: Any = await node.call("eth_getBlockByNumber", "latest", False)
     await node.close()
     granted = _GRANTS.format(token=token.address, router=router.address, club=club.address, friend=FRIEND, payee=PAYEE)
-    rig = Signing(url, KEY, mandate=MANDATE + granted, engine=pack, receipt_seconds=5)
+    rig = Signing(url, KEY, mandate=MANDATE + granted + more, engine=pack, receipt_seconds=5)
     rig.token, rig.club, rig.router = token, club, router
     rig.clock.advance(max(0, int(block["timestamp"], 16) - rig.clock.now_ns() // 10**9))  # deadlines are the chain's
     await rig.open()
