@@ -32,6 +32,8 @@ command = ["python", "main.py"]
 purpose = "Pay bills and rent computers."
 task = "Do it."
 expires = "40h"
+[budget]
+total = "1000 USD"
 [wallet]
 chain = "dev"
 budget = "2 ETH"
@@ -72,6 +74,8 @@ command = ["true"]
 purpose = "Trade a little."
 task = "Do it."
 expires = "4h"
+[budget]
+total = "1000 USD"
 [wallet]
 chain = "dev"
 budget = "2 ETH"

@@ -9,7 +9,7 @@ import pytest
 
 from safebox.firewall.core.money import token_asset
 from safebox.firewall.core.reply import Reply, Status
-from safebox.firewall.core.total import LINE, Ask, Reading, parse_price
+from safebox.firewall.core.total import LINE, Ask, Reading, no_prices, parse_price
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from tests.chain_contracts.contracts import send
@@ -85,7 +85,7 @@ async def test_a_restart_gives_nothing_of_the_total_back(money: Signing) -> None
 async def test_no_server_is_paid_in_what_has_no_price_or_an_old_one(money: Signing) -> None:
     token = money.token.address
     for prices, code in (
-        (lambda _: None, "total.unpriced"),
+        (no_prices, "total.unpriced"),
         (at(token, "1", age_s=301, max_age_s=300), "total.stale"),
         (at(token, "41"), "total.exceeded"),
     ):

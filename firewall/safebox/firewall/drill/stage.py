@@ -23,10 +23,12 @@ from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import Charge, LedgerEvent, RunEnded
 from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.core.total import cost_of
 from safebox.firewall.core.windows import HOUR, SECOND
 from safebox.firewall.drill.aim import OTHER_IMAGE
 from safebox.firewall.drill.clock import StepClock
 from safebox.firewall.drill.judge import Unwatched
+from safebox.firewall.drill.pricing import decimals_of
 from safebox.firewall.drill.setting import Setting
 from safebox.firewall.drill.told import Told, allowed, of_http, of_reply, of_rpc, stopped
 from safebox.firewall.drill.wire import Answered, exchange, request
@@ -76,7 +78,7 @@ class Stage:
         self.notary = Notary(Ed25519PrivateKey.from_private_bytes(OWNER_KEY), "safebox/drill")
         chain_id = aim.wallet.chain_id if aim.wallet is not None else 1
         images = (*(aim.compute.images if aim.compute is not None else ()), OTHER_IMAGE)
-        self.world = MemoryWorld(folder, chain_id, images, self._signer)
+        self.world = MemoryWorld(folder, chain_id, images, self._signer, decimals_of(aim.mandate))
 
     @classmethod
     async def open(cls, setting: Setting, folder: Path) -> Stage:
@@ -117,6 +119,7 @@ class Stage:
             runs=self.runs,
             metrics=self.metrics,
             watch=Unwatched(),
+            prices=self.world.prices.ask,
         )
         self.approvals = Approvals(
             path=self.pipeline,
@@ -217,6 +220,7 @@ class Stage:
         except CallerError as error:
             return stopped(error.code)
         overlap, _ = self.run.evidence.judge(action)
+        cost = cost_of(self.run.book, action.caller, charges, self.world.prices.ask)
         facts = build_facts(
             action,
             self.run.book,
@@ -224,6 +228,7 @@ class Stage:
             charges=charges,
             learned=learned or {},
             self_overlap=overlap,
+            total=cost.facts,
         )
         shown, told = shown_action(action, known), msgspec.Raw(canonical(facts))
         try:

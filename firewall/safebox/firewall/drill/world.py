@@ -15,6 +15,7 @@ from safebox.firewall.connectors.mail import MailConnector
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
 from safebox.firewall.drill.node import MemoryNode
+from safebox.firewall.drill.pricing import MemoryPrices
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
 from safebox.firewall.ports import Connector, Deliver, Outcome, Quote, RunView, SignerPort
 
@@ -132,10 +133,14 @@ class MemoryWorld:
         chain_id: of the chain.
         images: those that have a price.
         signer: signs, for real.
+        decimals: of each asset that has a price.
     """
 
-    def __init__(self, folder: Path, chain_id: int, images: Iterable[str], signer: SignerPort) -> None:
+    def __init__(
+        self, folder: Path, chain_id: int, images: Iterable[str], signer: SignerPort, decimals: Mapping[str, int]
+    ) -> None:
         self.effects: list[Effect] = []
+        self.prices = MemoryPrices(decimals)
         self.inbox: dict[str, str] = {}
         self.node = MemoryNode(chain_id)
         self.provider = MemoryProvider()

@@ -23,6 +23,7 @@ from safebox.firewall.drill.catalogue import (
     renting,
     signing,
     state,
+    totalling,
 )
 from safebox.firewall.drill.entry import Entry
 
@@ -32,6 +33,7 @@ _CHAPTERS: Final = (
         for module in (
             money,
             state,
+            totalling,
             calling,
             paying,
             signing,
