@@ -23,6 +23,7 @@ def shown_run(run: Run, *, attached: bool) -> dict[str, Any]:
     return {
         "run": run.view.id,
         "agent": run.view.agent,
+        "parent": None if book.parent is None else book.parent.started.run,
         "address": run.view.address,
         "started_ns": book.started.at_ns,
         "state": "waiting" if state == "live" and not attached else state,

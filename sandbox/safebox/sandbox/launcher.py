@@ -100,16 +100,35 @@ class Launcher:
             control = self._lines.enter_context(self._firewall(text, folder))
             feed = self._follow()
             about = self._begin(control, text, folder)
-            run = str(about["run"])
-            threading.Thread(target=self._show, args=(feed, run), name="feed", daemon=True).start()
-            try:
-                return self._sandboxed(control, about, folder, command)
-            except SafeboxError:
-                self._finish(run, "failed_to_start", None)
-                raise
-            except KeyboardInterrupt:
-                self._finish(run, "interrupted", None)
-                raise
+            return self._lived(control, feed, about, self._spec(about, folder, command))
+
+    def adopted(self, control: ControlClient, about: Mapping[str, Any]) -> Ended:
+        """Run a child that has begun.
+
+        Args:
+            control: the connection on which it was handed over; whoever lets go of that lets go of the child.
+            about: what was said then.
+
+        Raises:
+            SafeboxError: if its sandbox can't be started; it is over then.
+        """
+        folder, text = about["folder"], about["input"]
+        with self._lines:
+            spec = self._spec(about, None if folder is None else Path(folder), None, text)
+            return self._lived(control, self._follow(), about, spec)
+
+    def _lived(self, control: ControlClient, feed: ControlClient, about: Mapping[str, Any], spec: SandboxSpec) -> Ended:
+        """What is the same for every run once it has begun: its sandbox, and its end."""
+        run = spec.run_id
+        threading.Thread(target=self._show, args=(feed, run), name="feed", daemon=True).start()
+        try:
+            return self._sandboxed(control, about, spec)
+        except SafeboxError:
+            self._finish(run, "failed_to_start", None)
+            raise
+        except KeyboardInterrupt:
+            self._finish(run, "interrupted", None)
+            raise
 
     def _firewall(self, text: str, folder: Path) -> ControlClient:
         """The firewall that is there; a mandate is read here before one is started for it."""
@@ -133,19 +152,22 @@ class Launcher:
             check_mandate(text, folder)  # says the same about a wrong mandate, and as an error of its own kind
             raise
 
-    def _sandboxed(
-        self, control: ControlClient, about: Mapping[str, Any], folder: Path, command: Sequence[str] | None
-    ) -> Ended:
-        run = str(about["run"])
-        spec = SandboxSpec(
-            run_id=run,
+    def _spec(
+        self, about: Mapping[str, Any], folder: Path | None, command: Sequence[str] | None, text: str | None = None
+    ) -> SandboxSpec:
+        return SandboxSpec(
+            run_id=str(about["run"]),
             image=str(about["image"]),
             command=tuple(command or about["command"]),
             folder=folder,
             env=about["environment"],
             limits=self._limits,
             ports=tuple(about["ports"]),
+            input=None if text is None else text.encode(),
         )
+
+    def _sandboxed(self, control: ControlClient, about: Mapping[str, Any], spec: SandboxSpec) -> Ended:
+        run = spec.run_id
         with self._engine.create(spec) as sandbox:
             control.attach(run, sandbox.listeners)
             self._start(sandbox, about)

@@ -182,8 +182,10 @@ TOOLS: Final[dict[str, Tool]] = {
         ),
         Tool(
             name="agent.spawn", kind="spawn", effects=("value", "outward"), connector="spawn",
-            asked=lineage.AskSpawn, normal=lineage.Spawn, normalise=lineage.normalise_spawn, listed=False,
+            asked=lineage.AskSpawn, normal=lineage.Spawn, normalise=lineage.normalise_spawn,
             ordered=True, turn="compute",
+            description="Start a child run: a listed image and command, and its mandate's text, which is a part of "
+            "your own. `input` is its /job/input.",
         ),
     )
 }  # fmt: skip

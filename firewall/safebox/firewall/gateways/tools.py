@@ -115,6 +115,8 @@ def grants(mandate: Mandate, tool: Tool) -> bool:
             return mandate.wallet is not None and any(token.payees for token in mandate.tokens or ())
         case "compute":
             return mandate.compute is not None
+        case "spawn":
+            return mandate.lineage is not None
         case _:
             return False
 

@@ -23,6 +23,8 @@ def main() -> None:
         _leave(status_of(_run))
     if sys.argv[1:2] == ["serve"]:
         sys.exit(status_of(_serve))
+    if sys.argv[1:2] == ["host-child"]:
+        sys.exit(status_of(_host_child))
     sys.exit(status_of(_command))
 
 
@@ -65,6 +67,12 @@ def _serve() -> int:
     if asked is None:
         return _command()
     return serve_to_end(asked.setup, warm=asked.warm, until_idle=asked.until_idle)
+
+
+def _host_child() -> int:
+    from safebox.sandbox.cli.host_child import host_child
+
+    return host_child(sys.argv[2:])
 
 
 def _command() -> int:

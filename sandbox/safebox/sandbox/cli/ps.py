@@ -12,15 +12,21 @@ from safebox.sandbox.cli.words import fields, line_granted, line_spent
 
 def ps(
     all_runs: Annotated[bool, typer.Option("--all", "-a", help="Also those that ended, from the ledger.")] = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Children below the run that started them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
     """List the runs that are live."""
     rows = _with_ended(live()) if all_runs else live()
+    depths = dict.fromkeys((row["run"] for row in rows), 0)
+    if tree:
+        depths, rows = _as_tree(rows)
     if as_json:
         for row in rows:
             print_json(row)
     elif rows:
-        print_table(("RUN", "AGENT", "STATE", "STARTED", "DENIED", "SPENT"), [_cells(row) for row in rows])
+        print_table(
+            ("RUN", "AGENT", "STATE", "STARTED", "DENIED", "SPENT"), [_cells(row, depths[row["run"]]) for row in rows]
+        )
     else:
         say("There are no runs." if all_runs else "No run is live. (--all shows those that ended.)")
 
@@ -50,15 +56,39 @@ def _with_ended(living: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for _, event in read_events(ledger_path()):
         if event.get("event") == "run_started":
-            agent = fields(event.get("run_view")).get("agent")
-            rows[event["run"]] = {"run": event["run"], "agent": agent, "state": "lost", "started_ns": event["at_ns"]}
+            view = fields(event.get("run_view"))
+            rows[event["run"]] = {
+                "run": event["run"],
+                "agent": view.get("agent"),
+                "parent": view.get("parent"),
+                "state": "lost",
+                "started_ns": event["at_ns"],
+            }
         elif event.get("event") == "run_ended" and event.get("run") in rows:
             rows[event["run"]]["state"] = event.get("reason") or "ended"
     rows.update({row["run"]: row for row in living})
     return list(rows.values())
 
 
-def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+def _as_tree(rows: list[dict[str, Any]]) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """How deep each run is below another that is listed, and the runs with children after their parents."""
+    below: dict[str | None, list[dict[str, Any]]] = {}
+    listed = {row["run"] for row in rows}
+    for row in rows:
+        parent = row.get("parent")
+        below.setdefault(parent if parent in listed else None, []).append(row)
+    depths: dict[str, int] = {}
+    ordered: list[dict[str, Any]] = []
+    waiting = [(row, 0) for row in reversed(below.get(None, []))]
+    while waiting:
+        row, depth = waiting.pop()
+        depths[row["run"]] = depth
+        ordered.append(row)
+        waiting += [(child, depth + 1) for child in reversed(below.get(row["run"], []))]
+    return depths, ordered
+
+
+def _cells(row: dict[str, Any], depth: int) -> tuple[object, ...]:
     from safebox.sandbox.cli.event_lines import day_and_time
 
     spent = ", ".join(
@@ -66,7 +96,7 @@ def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     )
     started = day_and_time(row["started_ns"])
     return (
-        row["run"],
+        "  " * (depth - 1) + "└ " * bool(depth) + row["run"],
         row.get("agent"),
         row.get("state"),
         started,

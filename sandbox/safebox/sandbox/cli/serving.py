@@ -65,11 +65,16 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     found = Aside(partial(_engine, setup.engine))
     from safebox.firewall.daemon import Begun, Firewall
     from safebox.firewall.errors import FirewallError
+    from safebox.sandbox.hosting import Launchers
     from safebox.sandbox.provider import LocalCompute
 
     engine = found.result()
     firewall = Firewall(
-        settings, LocalCompute(engine), setup.chain(), begun=Begun(signer, checked.result if checked else None)
+        settings,
+        LocalCompute(engine),
+        setup.chain(),
+        begun=Begun(signer, checked.result if checked else None),
+        children=Launchers(settings, setup.arguments()),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

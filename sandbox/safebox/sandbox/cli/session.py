@@ -31,6 +31,10 @@ NOT_BY_ITSELF = 1
 """Exit status when the sandbox ended the agent and its own status says nothing."""
 
 
+def ignore(about: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    """Watch nothing."""
+
+
 def run_to_end(setup: Setup, folder: Path, command: list[str] | None, *, as_json: bool) -> int:
     """Run and show one agent; return the exit status of `safebox run`, the agent's own.
 
@@ -50,7 +54,7 @@ def run_agent(
     command: list[str] | None,
     *,
     as_json: bool = False,
-    watch: Watch = lambda _about, _event: None,
+    watch: Watch = ignore,
     asked: Mapping[str, Any] | None = None,
 ) -> Ended:
     """Run one agent and show it; builds the base image first if it isn't there.
