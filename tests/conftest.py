@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import pytest
+from hypothesis import settings
 
 from tests import leftovers, real_parts
 
@@ -32,6 +33,9 @@ parsing deeply nested JSON then overflows the C stack, and the test run dies wit
 
 ENGINES = ("safebox.firewall.engines", "safebox.firewall.policytools", "tests.unit.policy")
 """Whoever imports one of these makes policy engines."""
+
+settings.register_profile("safebox", deadline=None)  # tests assert no times: the first example loads what it needs
+settings.load_profile("safebox")
 
 _started = pytest.StashKey[float]()
 _home = pytest.StashKey[str]()

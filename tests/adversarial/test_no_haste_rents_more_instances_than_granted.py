@@ -38,7 +38,10 @@ class SlowProvider:
         self.running: set[str] = set()
         self.most = 0
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
+        digest: str | None = None,
+    ) -> str:  # fmt: skip
         time.sleep(0.02)
         self.running.add(reference)
         self.most = max(self.most, len(self.running))
@@ -54,6 +57,8 @@ class SlowProvider:
 
     def find(self, reference: str) -> str | None:
         return reference if reference in self.running else None
+
+    close = find
 
     def image_digest(self, image: str) -> str | None:
         return "sha256:1"

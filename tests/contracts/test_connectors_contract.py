@@ -51,7 +51,10 @@ ASKED: dict[str, tuple[Action, ...]] = {
 class NoProvider:
     """A compute provider whose engine is away."""
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
+        digest: str | None = None,
+    ) -> str:  # fmt: skip
         raise SandboxError("away")
 
     def status(self, instance: str) -> Any:
@@ -62,6 +65,8 @@ class NoProvider:
 
     def find(self, reference: str) -> str | None:
         raise SandboxError("away")
+
+    close = find
 
     def image_digest(self, image: str) -> str | None:
         raise SandboxError("away")

@@ -1,4 +1,4 @@
-"""The compute connector on the local provider, with real sandboxes, and on a provider that breaks."""
+"""The compute connector with real sandboxes, from the local provider and over HTTP, and on a provider that breaks."""
 
 import asyncio
 import time
@@ -14,11 +14,12 @@ from safebox.firewall.connectors.prices import ImagePrice
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, SandboxError
 from safebox.sandbox.image import BASE_IMAGE
 from safebox.sandbox.provider import InstanceStatus, LocalCompute
+from tests.compute_service import compute_service
 from tests.contracts.conftest import real_engine
 from tests.unit.connectors.actions import action, run_it, units, view
 
 PRICES = {BASE_IMAGE: ImagePrice(per_minute=100, minimum=150)}
-NAMES = ["docker", "bwrap"]
+NAMES = ["docker", "bwrap", "http"]
 
 
 RUN = f"run_{time.time_ns()}"
@@ -26,12 +27,17 @@ RUN = f"run_{time.time_ns()}"
 
 
 @pytest.fixture(params=NAMES)
-def provider(request: pytest.FixtureRequest) -> LocalCompute:
-    return LocalCompute(real_engine(request.param))
+def provider(request: pytest.FixtureRequest) -> Iterator[ComputeProvider]:
+    if request.param != "http":
+        yield LocalCompute(real_engine(request.param))
+        return
+    real_engine("bwrap")
+    with compute_service("bwrap") as client:
+        yield client()
 
 
 @pytest.fixture
-def compute(provider: LocalCompute, tmp_path: Path) -> Iterator[ComputeConnector]:
+def compute(provider: ComputeProvider, tmp_path: Path) -> Iterator[ComputeConnector]:
     yield ComputeConnector(provider, PRICES, LeaseBook(tmp_path))
     for lease in tmp_path.glob("*.json"):
         instance = provider.find(lease.stem)
@@ -71,7 +77,7 @@ async def test_a_lease_is_charged_at_worst_and_what_was_not_used_comes_back_once
 
 
 async def test_once_settled_the_container_is_gone_and_what_it_wrote_can_still_be_asked_for(
-    compute: ComputeConnector, provider: LocalCompute
+    compute: ComputeConnector, provider: ComputeProvider
 ) -> None:
     asked = _start("sh", "-c", "echo result; exit 4")
     plan, started = await run_it(compute, asked, view(run=RUN))
@@ -161,7 +167,10 @@ class Broken:
         if name in self.failing:
             raise SandboxError(f"{name} failed")
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
+        digest: str | None = None,
+    ) -> str:  # fmt: skip
         if self.starts:
             self.started.add(reference)
         self._maybe("start")
@@ -182,6 +191,8 @@ class Broken:
     def find(self, reference: str) -> str | None:
         self._maybe("find")
         return reference if reference in self.started else None
+
+    close = find
 
     def image_digest(self, image: str) -> str | None:
         self._maybe("image_digest")

@@ -43,7 +43,7 @@ class Settings(NamedTuple):
     `chain_urls` are nodes of one chain, in order of preference; none means the stand-in.
     `mail_from` is the sender of all mail; `model_key` is the upstream's credential and never leaves the firewall;
     `stand_in_funds` (`ADDRESS=WEI`) is what others own on the stand-in chain from its first start on.
-    `prices` of None is the local provider's own list, `core.price.IMAGE_PRICES`. An image or model without a price
+    `prices`, by image, of None is the local provider's own list, `core.price.IMAGE_PRICES`. What has no price
     can't be bought, except that the stand-in model costs `core.price.STANDIN_PRICE`.
     `policies` are the layers in force, the base first; with `governance`, the file that names who may sign policy,
     there are none: then only an activated bundle judges.
@@ -51,6 +51,7 @@ class Settings(NamedTuple):
     a block is final at once, and `CONFIRMATIONS` elsewhere. `stuck` says what is done with payments that aren't mined
     after `stuck_seconds` (`connectors.care.Care`).
     `opa` is the address of an OPA server on this machine that evaluates policy; None: this process does.
+    `compute_url` is the address of the compute provider; None: the engine of this machine.
     `asset_prices` is the file with what assets cost, for mandates with a total (`prices.PriceList`).
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
@@ -76,6 +77,7 @@ class Settings(NamedTuple):
     stuck: Stuck = STUCK
     stuck_seconds: int = STUCK_SECONDS
     asset_prices: Path | None = None
+    compute_url: str | None = None
 
     def confirmations_on(self, chain_id: int) -> int:
         """How many blocks must hold a payment on this chain until it is final."""
@@ -113,7 +115,7 @@ class Settings(NamedTuple):
             "mail": without_password(self.smtp_url)
             if self.smtp_url
             else f"stand-in: a sink in {self.mail}, nothing leaves",
-            "compute": "the local sandbox engine",
+            "compute": without_password(self.compute_url) if self.compute_url else "the local sandbox engine",
             "model": self.model_url or "stand-in: a scripted model that plays a playbook, no LLM",
         }
 

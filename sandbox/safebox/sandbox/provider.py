@@ -45,20 +45,32 @@ class LocalCompute:
         self._engine = engine
         self._limits = limits
         self._lock = threading.Lock()
+        self._closed: set[str] = set()
 
     def start(
-        self, *, reference: str, image: str, command: tuple[str, ...], input: str | bytes | None, seconds: int
+        self,
+        *,
+        reference: str,
+        image: str,
+        command: tuple[str, ...],
+        input: str | bytes | None,
+        seconds: int,
+        digest: str | None = None,
     ) -> str:
         """Start one instance for `seconds`; return its id. Asked again with the same reference, it starts no second.
 
         Raises:
-            SandboxError: the engine refuses; nothing was started then.
+            SandboxError: the engine refuses, or the image is none of `digest`; nothing was started then.
         """
         data = input.encode() if isinstance(input, str) else input
         with self._lock:
             found = self.find(reference)
             if found is not None:
                 return found
+            if reference in self._closed:
+                raise SandboxError(f"nothing starts as {reference} any more", "ask under another reference")
+            if digest is not None and self.image_digest(image) != digest:
+                raise SandboxError(f"{image} is not {digest} now", "ask again for what it is")
             sandbox = self._engine.create(self._spec(reference, image, command, data, seconds))
             try:
                 sandbox.start(lambda _: None)
@@ -113,6 +125,16 @@ class LocalCompute:
         if len(found) > 1:
             raise SandboxError(f"{len(found)} instances carry the reference {reference}", "stop all but one by hand")
         return found[0].id if found else None
+
+    def close(self, reference: str) -> str | None:
+        """The instance of a reference, as `find`; if there is none, this process starts none under it any more.
+
+        Raises:
+            SandboxError: the engine doesn't answer; the reference is closed all the same.
+        """
+        with self._lock:
+            self._closed.add(reference)
+            return self.find(reference)
 
     def image_digest(self, image: str) -> str | None:
         """What the image's name means now, as `sha256:…`."""

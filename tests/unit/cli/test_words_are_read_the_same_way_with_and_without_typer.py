@@ -22,7 +22,7 @@ FIREWALL = [
     *("agent", "other", ".", "-", "--", "--help", "-h", "--engine", "--engine=bwrap", "--nonsense", "-x", "", "docker"),
     *("--policies", "--playbooks", "--chain-url", "--chain-id", "--smtp-url", "--mail-from", "--model-url", "--opa"),
     *("--model-price", "--metrics-port", "--governance", "--checkpoint-to", "--confirmations", "--stuck"),
-    "--prices",
+    *("--prices", "--compute-url", "--compute-price"),
     *("--stuck-after", "0", "7", "007", "-7", "+7", "1_0", " 7", "٧", "m=1,2", "cancel"),  # noqa: RUF001
 ]
 RUN = [*FIREWALL, "--json", "python3", "main.py"]

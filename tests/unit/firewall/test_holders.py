@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.exchange import Endpoint, endpoint
 from safebox.firewall.ownerkey import make_owner, take_owner
-from safebox.firewall.signer.exchange import Endpoint, endpoint
 from safebox.firewall.signer.holders import FILE_NAME, Service, owner_address, read_service, read_token
 
 ADDRESS = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -22,7 +25,10 @@ from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, 
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
 OUTPUT_CHARACTERS_MAX = 64 * 1024
+THREADS = 8
+"""Of its own: a provider that hangs uses up nobody else's."""
 _UNAVAILABLE = (SandboxError, OSError)
+_Found = TypeVar("_Found")
 
 
 class InstanceView(Protocol):
@@ -52,8 +58,14 @@ class InstanceView(Protocol):
 class ComputeProvider(Protocol):
     """Runs containers. Every method blocks; failures are `SandboxError` or `OSError`."""
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
-        """Start a container that is stopped after `seconds`; `input` is its /job/input. Returns the provider's id."""
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
+        digest: str | None = None,
+    ) -> str:  # fmt: skip
+        """Start a container that is stopped after `seconds`; `input` is its /job/input. Returns the provider's id.
+
+        With a `digest`, only an image of exactly that is started. A reference is one container, however often asked.
+        """
         ...
 
     def status(self, instance: str) -> InstanceView:
@@ -70,6 +82,10 @@ class ComputeProvider(Protocol):
 
     def find(self, reference: str) -> str | None:
         """The provider's id of the container with this reference."""
+        ...
+
+    def close(self, reference: str) -> str | None:
+        """As `find`; and from then on nothing starts under this reference, also what was asked before and is late."""
         ...
 
     def image_digest(self, image: str) -> str | None:
@@ -93,6 +109,7 @@ class ComputeConnector:
         self._prices = dict(prices)
         self._leases = leases
         self._settling = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(THREADS, "compute")
 
     async def quote(self, action: Action, run: RunView) -> Quote:
         """Price a lease, and count what already runs.
@@ -109,7 +126,7 @@ class ComputeConnector:
             raise CallerError("not something to rent")
         price = self._prices.get(args.image)
         try:
-            digest = await asyncio.to_thread(self._provider.image_digest, args.image)
+            digest = await self._aside(self._provider.image_digest, args.image)
             running = await self._running(run)
         except (*_UNAVAILABLE, EffectError) as error:
             raise FactsUnavailable(f"the compute provider can't be asked: {error}") from error
@@ -165,10 +182,10 @@ class ComputeConnector:
             await self._clear(lease)
             return _settlement(lease, by=by)
         try:
-            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            found = await self._aside(self._provider.find, lease.reference)
             if found is not None:
-                await asyncio.to_thread(self._provider.stop, found)
-            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+                await self._aside(self._provider.stop, found)
+            view = None if found is None else await self._aside(self._provider.status, found)
         except _UNAVAILABLE as error:
             raise EffectError(f"the compute provider can't be asked: {error}", unknown=True) from error
         return _settlement(await self._settle(lease, view, by, found), by=by)
@@ -184,13 +201,14 @@ class ComputeConnector:
     async def healthy(self) -> bool:
         """Whether the provider answers."""
         try:
-            await asyncio.to_thread(self._provider.find, "safebox.health")
+            await self._aside(self._provider.find, "safebox.health")
         except _UNAVAILABLE:
             return False
         return True
 
     async def close(self) -> None:
-        """Do nothing: the provider is not ours to close."""
+        """Let go of the threads; the provider is not ours to close."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _start(self, action: Action, args: StartCompute, run: RunView, plan: dict[str, Any]) -> Outcome:
         if "charged" not in plan:
@@ -204,27 +222,32 @@ class ComputeConnector:
             price=price,
             charged=int(plan["charged"]),
         )
-        if await asyncio.to_thread(self._digest, args.image) != plan["digest"]:
+        if await self._aside(self._digest, args.image) != plan["digest"]:
             raise EffectError("the image is not the one that was decided")
-        await asyncio.to_thread(self._leases.put, lease)
+        await self._aside(self._leases.put, lease)
         try:
             run.last_look(action)
         except FirewallError:
             self._leases.remove(lease)
             raise
         try:
-            await asyncio.to_thread(self._launch, lease, args)
+            await self._aside(self._launch, lease, args, plan["digest"])
         except _UNAVAILABLE as error:
             return await self._found(lease, f"the compute provider failed: {error}")
         return _started(lease)
 
-    def _launch(self, lease: Lease, args: StartCompute) -> None:
+    async def _aside(self, what: Callable[..., _Found], *about: Any) -> _Found:
+        """What blocks, in a thread of the connector's own."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(what, *about))
+
+    def _launch(self, lease: Lease, args: StartCompute, digest: str | None) -> None:
         self._provider.start(
             reference=lease.reference,
             image=args.image,
             command=args.command,
             input=args.input,
             seconds=args.minutes * SECONDS_PER_MINUTE,
+            digest=digest,
         )
 
     def _digest(self, image: str) -> str | None:
@@ -238,7 +261,7 @@ class ComputeConnector:
         if lease.settled_by is not None:  # its container is gone because it has been used
             return _started(lease)
         try:
-            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            found = await self._aside(self._provider.close, lease.reference)
         except _UNAVAILABLE as error:
             raise EffectError(f"{failure}; the provider can't be asked", unknown=True) from error
         if found is not None:
@@ -251,8 +274,8 @@ class ComputeConnector:
         if lease.last is not None:
             return Outcome(status="done", result=_told(lease, lease.last))
         try:
-            found = await asyncio.to_thread(self._provider.find, lease.reference)
-            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+            found = await self._aside(self._provider.find, lease.reference)
+            view = None if found is None else await self._aside(self._provider.status, found)
         except _UNAVAILABLE as error:
             raise EffectError(f"the compute provider can't be asked: {error}") from error
         state = "stopped" if view is None else view.state
@@ -275,25 +298,25 @@ class ComputeConnector:
             refund = max(0, lease.charged - used)
             last = None if view is None else _last(view)
             settled = msgspec.structs.replace(lease, settled_by=by, refund=refund, last=last)
-            await asyncio.to_thread(self._leases.put, settled)
+            await self._aside(self._leases.put, settled)
         if found is not None:
             with contextlib.suppress(*_UNAVAILABLE):  # what stays is removed by the provider itself in time
-                await asyncio.to_thread(self._provider.discard, found)
+                await self._aside(self._provider.discard, found)
         return settled
 
     async def _clear(self, lease: Lease) -> None:
         """Have the container of a settled lease removed, where a crash came between the two."""
         with contextlib.suppress(*_UNAVAILABLE):  # what stays is removed by the provider itself in time
-            found = await asyncio.to_thread(self._provider.find, lease.reference)
+            found = await self._aside(self._provider.find, lease.reference)
             if found is not None:
-                await asyncio.to_thread(self._provider.discard, found)
+                await self._aside(self._provider.discard, found)
 
     async def _running(self, run: RunView) -> int:
         """Open leases whose containers run, or can't be shown not to."""
         count = 0
-        for lease in await asyncio.to_thread(self._leases.open_ones, run.id):
-            found = await asyncio.to_thread(self._provider.find, lease.reference)
-            view = None if found is None else await asyncio.to_thread(self._provider.status, found)
+        for lease in await self._aside(self._leases.open_ones, run.id):
+            found = await self._aside(self._provider.find, lease.reference)
+            view = None if found is None else await self._aside(self._provider.status, found)
             count += view is None or view.state == "running"
         return count
 

@@ -47,7 +47,10 @@ class MemoryProvider:
     def __init__(self) -> None:
         self.started: dict[str, bool] = {}
 
-    def start(self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int) -> str:
+    def start(
+        self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
+        digest: str | None = None,
+    ) -> str:  # fmt: skip
         """Count one more."""
         self.started[reference] = True
         return reference
@@ -67,6 +70,8 @@ class MemoryProvider:
     def find(self, reference: str) -> str | None:
         """Its id, if it was started."""
         return reference if reference in self.started else None
+
+    close = find
 
     def image_digest(self, image: str) -> str | None:
         """Any image can be had here: which may be rented is for policy to say."""

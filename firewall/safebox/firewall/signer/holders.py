@@ -110,7 +110,7 @@ def _service(values: Mapping[str, Any]) -> Service:
     token = Path(said["token"]) if "token" in said else None
     if token is not None and not token.is_absolute():
         raise ValueError("token must be the whole path of a file")
-    from safebox.firewall.signer.exchange import endpoint
+    from safebox.firewall.exchange import endpoint
 
     endpoint(said["service"])
     return Service(said["service"], said["key"], parse_address(said["address"]), token)

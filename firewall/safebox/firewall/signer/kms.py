@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from safebox.firewall.accounts import CURVE_ORDER, address_of_point, signer_of_digest
 from safebox.firewall.errors import ConfigError, EffectError
-from safebox.firewall.signer.exchange import ask, endpoint
+from safebox.firewall.exchange import ask, endpoint
 from safebox.firewall.signer.holders import FILE_NAME, Service, read_token
 
 _LOG = logging.getLogger(__name__)

@@ -42,6 +42,13 @@ PriceOption = Annotated[
     list[str] | None,
     typer.Option("--model-price", metavar="MODEL=IN,OUT", help="A model's price in micro-USD per 1,000 tokens."),
 ]
+ComputeOption = Annotated[
+    str | None, typer.Option("--compute-url", metavar="URL", help="A compute provider; else the local engine.")
+]
+RentOption = Annotated[
+    list[str] | None,
+    typer.Option("--compute-price", metavar="IMAGE=N", help="What a minute of an image costs there, in micro-USD."),
+]
 PricesOption = Annotated[
     Path | None, typer.Option("--prices", metavar="FILE", help="What assets cost, for mandates with a total.")
 ]

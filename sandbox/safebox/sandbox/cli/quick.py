@@ -43,6 +43,8 @@ _FIREWALL: Final = {
     "--playbooks": _Option("playbooks", Path, many=True),
     "--model-price": _Option("model_prices", many=True),
     "--prices": _Option("prices", Path),
+    "--compute-url": _Option("compute_url"),
+    "--compute-price": _Option("compute_prices", many=True),
     "--checkpoint-to": _Option("checkpoint_to", many=True),
     "--governance": _Option("governance", Path),
     "--opa": _Option("opa"),

@@ -66,12 +66,11 @@ async def _serve(setup: Setup, *, until_idle: bool, warm: int, ready: Ready | No
     from safebox.firewall.daemon import Begun, Firewall
     from safebox.firewall.errors import FirewallError
     from safebox.sandbox.hosting import Launchers
-    from safebox.sandbox.provider import LocalCompute
 
     engine = found.result()
     firewall = Firewall(
         settings,
-        LocalCompute(engine),
+        setup.provider(engine),
         setup.chain(),
         begun=Begun(signer, checked.result if checked else None),
         children=Launchers(settings, setup.arguments()),

@@ -10,8 +10,10 @@ from safebox.firewall.errors import ConfigError
 from safebox.firewall.settings import STUCK, STUCK_SECONDS, Stuck
 
 if TYPE_CHECKING:
-    from safebox.firewall.core.price import ModelPrice
+    from safebox.firewall.connectors.compute import ComputeProvider
+    from safebox.firewall.core.price import ImagePrice, ModelPrice
     from safebox.firewall.settings import Settings
+    from safebox.sandbox.engines import SandboxEngine
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
@@ -37,6 +39,8 @@ class Setup(NamedTuple):
     stuck: str = STUCK
     stuck_after: int = STUCK_SECONDS
     prices: Path | None = None
+    compute_url: str | None = None
+    compute_prices: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """The options of `safebox serve` that say the same."""
@@ -44,6 +48,7 @@ class Setup(NamedTuple):
             *(("--policies", str(each.absolute())) for each in self.policies),
             *(("--playbooks", str(each.absolute())) for each in self.playbooks),
             *(("--model-price", each) for each in self.model_prices),
+            *(("--compute-price", each) for each in self.compute_prices),
             *(("--fund", each) for each in self.funds),
             *(("--chain-url", each) for each in self.chain_urls),
             *(("--checkpoint-to", each) for each in self._second_places()),
@@ -53,6 +58,7 @@ class Setup(NamedTuple):
             ("--smtp-url", self.smtp_url),
             ("--mail-from", self.mail_from),
             ("--model-url", self.model_url),
+            ("--compute-url", self.compute_url),
             ("--metrics-port", self.metrics_port),
             ("--engine", self.engine),
             ("--opa", self.opa),
@@ -72,6 +78,7 @@ class Setup(NamedTuple):
             "smtp_url": self.smtp_url,
             "mail_from": self.mail_from if self.mail_from != Setup._field_defaults["mail_from"] else None,
             "model_url": self.model_url,
+            "compute_url": self.compute_url,
             "metrics_port": self.metrics_port or None,
             "checkpoint_to": list(self._second_places()),
             "opa": self.opa,
@@ -111,7 +118,28 @@ class Setup(NamedTuple):
             stuck=self._stuck(),
             stuck_seconds=self.stuck_after,
             asset_prices=self.prices.absolute() if self.prices else None,
+            compute_url=self.compute_url,
+            prices=self._rents(),
         )
+
+    def provider(self, engine: SandboxEngine) -> ComputeProvider:
+        """Where compute is rented: at the provider that was named, or from the sandbox engine here.
+
+        Raises:
+            ConfigError: if its address or credential can't be used.
+        """
+        if self.compute_url is None:
+            from safebox.sandbox.provider import LocalCompute
+
+            return LocalCompute(engine)
+        from safebox.firewall.connectors.http_compute import HttpCompute
+
+        return HttpCompute(self.compute_url, os.environ.get("SAFEBOX_COMPUTE_KEY") or None)
+
+    def _rents(self) -> dict[str, ImagePrice] | None:
+        if self.compute_prices and self.compute_url is None:
+            raise ConfigError("--compute-price without --compute-url", remedy="the local engine has its own prices")
+        return dict(_rent(text) for text in self.compute_prices) if self.compute_url is not None else None
 
     def _layers(self) -> tuple[Path, ...]:
         """The policy folders in force; none where only signed bundles judge."""
@@ -152,6 +180,15 @@ class Setup(NamedTuple):
         if self.chain_id is None and self.chain_urls:
             raise ConfigError("--chain-url without --chain-id", remedy="say which chain the node must be on")
         return self.chain_id if self.chain_id is not None else STAND_IN_CHAIN_ID
+
+
+def _rent(text: str) -> tuple[str, ImagePrice]:
+    from safebox.firewall.core.price import ImagePrice
+
+    image, _, price = text.rpartition("=")
+    if not image or not (price.isascii() and price.isdecimal()):
+        raise ConfigError(f"{text!r} is not a price", remedy="write IMAGE=MICRO_USD, as in safebox/base=10000")
+    return image, ImagePrice(per_minute=int(price))
 
 
 def _price(text: str) -> tuple[str, ModelPrice]:

@@ -51,8 +51,10 @@ def endpoint(url: str) -> Endpoint:
     return Endpoint(parts.scheme, parts.hostname, parts.port or default, path)
 
 
-def ask(to: Endpoint, headers: Mapping[str, str], body: bytes, *, seconds: float) -> tuple[int, bytes]:
-    """Post a question; status and content of the answer.
+def ask(
+    to: Endpoint, headers: Mapping[str, str], body: bytes, *, seconds: float, most: int = ANSWER_BYTES_MAX
+) -> tuple[int, bytes]:
+    """Post a question; status and content of the answer, which has at most so many bytes.
 
     Raises:
         EffectError: if there is none in time, or it is too long or no HTTP.
@@ -64,12 +66,12 @@ def ask(to: Endpoint, headers: Mapping[str, str], body: bytes, *, seconds: float
             connection.sendall(_request(to, headers, body))
             answer = HTTPResponse(cast(socket.socket, _Stream(connection, until)), method="POST")
             answer.begin()
-            content = answer.read(ANSWER_BYTES_MAX + 1)
+            content = answer.read(most + 1)
     except TimeoutError as error:
         raise EffectError(f"no answer within {seconds:g} s") from error
     except (OSError, HTTPException, ValueError) as error:
         raise EffectError(f"it can't be asked ({type(error).__name__})") from error
-    if len(content) > ANSWER_BYTES_MAX:
+    if len(content) > most:
         raise EffectError("the answer is too long")
     return answer.status, content
 
