@@ -18,8 +18,10 @@ IMAGE = "safebox/base"
 RUN_INPUT = ["python", "/job/input"]  # the command the mandate lists
 AGREED = "0x922f9Ae96c72Dc48E910f2c5D5fDbC2635be657c"  # the copy's wallet; both know it
 STARTER = f"""\
+import time
 wallet = "{AGREED}"
 print("waiting for a program and for money at", wallet)
+time.sleep(600)
 """
 OWN_SOURCE = Path(__file__).read_text(encoding="utf-8")
 
