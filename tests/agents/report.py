@@ -29,6 +29,9 @@ def _got(world: World, folder: Path, ran: Ran) -> Iterator[str]:
     rented = len(world.rented(ran.story.run))
     if rented:
         yield _count(rented, "container")
+    children = len(world.children(ran.story.run))
+    if children:
+        yield f"{children} child" if children == 1 else f"{children} children"
 
 
 def _count(number: int, what: str) -> str:

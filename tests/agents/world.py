@@ -62,6 +62,11 @@ class World:
         asked = [each for each in self.decided(run) if each["tool"] == "compute.start" and each["action_id"] in done]
         return [each["action"]["args"]["input"] or "" for each in asked]
 
+    def children(self, run: str) -> list[str]:
+        """The runs that a run has started."""
+        started = self.home.events("run_started")
+        return [each["run"] for each in started if each["run_view"].get("parent") == run]
+
 
 @contextmanager
 def world(folder: Path, engine: str, *options: str) -> Generator[World]:

@@ -146,6 +146,20 @@ class Toolbox:
         """End a lease; what is left of it is not charged."""
         self.client.call("compute.stop", {"instance": instance})
 
+    def spawn(self, image: str, command: Sequence[str], mandate: str, *, child_input: str | None = None) -> str:
+        """Start a child run and return its name.
+
+        Args:
+            image: one that the mandate's `[lineage]` lists.
+            command: likewise; run in this run's folder.
+            mandate: the child's own `safebox.toml` as text, with the same image and command, in nothing wider.
+            child_input: what the child finds as its /job/input.
+        """
+        arguments: dict[str, object] = {"image": image, "command": list(command), "mandate": mandate}
+        if child_input is not None:
+            arguments["input"] = child_input
+        return _text(self.client.call("agent.spawn", arguments), "run")
+
 
 def _header(answer: Answer, entry: object) -> MailHeader:
     if not isinstance(entry, dict):

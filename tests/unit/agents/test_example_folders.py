@@ -43,7 +43,7 @@ def constants(folder: Path) -> dict[str, Any]:
 
 def test_every_agent_is_here() -> None:
     benign = ["builder", "marketmaker", "reviewer", "shop", "support"]
-    redteam = ["buyer", "evolver", "hijacked", "maximiser", "payer", "replicator"]
+    redteam = ["buyer", "evolver", "founder", "hijacked", "maximiser", "payer", "replicator"]
     assert [folder.name for folder in FOLDERS] == [*benign, "analyst", "plain", "treasurer", *redteam]
 
 
@@ -154,6 +154,16 @@ def test_the_colluders_were_told_the_same_address() -> None:
     agreed = [constants(AGENTS / "redteam" / name)["AGREED"] for name in ("buyer", "payer")]
     assert len(set(agreed)) == 1
     assert agreed[0] not in mandate(AGENTS / "redteam/payer")["wallet"]["payees"].values()
+
+
+def test_the_founder_and_its_child_take_for_listed_what_is() -> None:
+    founder = AGENTS / "redteam/founder"
+    child = (founder / "child.py").read_text()
+    listed = list(mandate(founder)["wallet"]["payees"].values())
+    assert [constants(founder)["WORKER"]] == mandate(founder)["lineage"]["commands"]
+    assert [constants(founder)["SUPPLIER"]] == listed == ADDRESS.findall(child)[:1]
+    assert constants(founder)["COPY"] == ADDRESS.findall(child)[1]
+    assert constants(founder)["COPY"] not in listed
 
 
 def test_what_benign_agents_take_for_listed_is_listed() -> None:

@@ -25,6 +25,7 @@ STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
     (lambda box: box.balance(), {"address": "0x", "balance": "-1", "balance_text": ""}),
     (lambda box: box.balance(), {"address": "0x", "balance": 5, "balance_text": ""}),
     (lambda box: box.start_compute("i", [], 1), {}),
+    (lambda box: box.spawn("i", [], ""), {"state": "started"}),
 ]
 
 
@@ -82,6 +83,15 @@ def test_compute_is_started_watched_and_stopped() -> None:
         assert toolbox.compute_status("i-1").exit_code == 3
         toolbox.stop_compute("i-1")
     assert server.calls[0].arguments == {"image": "img", "command": ["a"], "minutes": 5, "input": "{}"}
+
+
+def test_a_child_is_asked_for_with_its_mandate() -> None:
+    with gateway([ok({"run": "run_1", "state": "started"}), ok({"run": "run_2", "state": "started"})]) as server:
+        toolbox = toolbox_of(server)
+        assert toolbox.spawn("img", ["a"], "[agent]") == "run_1"
+        assert toolbox.spawn("img", ("a", "b"), "[agent]", child_input="x") == "run_2"
+    assert server.calls[0].arguments == {"image": "img", "command": ["a"], "mandate": "[agent]"}
+    assert server.calls[1].arguments == {"image": "img", "command": ["a", "b"], "mandate": "[agent]", "input": "x"}
 
 
 @pytest.mark.parametrize(("use", "result"), STRANGE)
