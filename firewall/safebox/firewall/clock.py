@@ -8,11 +8,11 @@ from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32, lower case: no letter looks like a digit."""
-_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-"""Ten bits as two digits: a look-up in place of two divisions."""
-_RANDOM_BYTES: Final = 10
+_DIGITS: Final = bytes(ord(_ALPHABET[byte & 31]) for byte in range(256))
+"""Each byte as the digit of its lowest five bits."""
+_RANDOM_DIGITS: Final = 16
 """80 random bits: two identifiers of one millisecond never meet."""
-_POOL_BYTES: Final = 4_000
+_POOL_BYTES: Final = 400 * _RANDOM_DIGITS
 """Randomness is asked of the kernel for 400 identifiers at once: a system call for each is a tenth of a decision."""
 
 
@@ -26,7 +26,7 @@ class SystemClock:
     def __init__(self, not_before_ns: int = 0) -> None:
         self._last = not_before_ns
         self._stamped = (-1, "")
-        self._pool = b""
+        self._pool = ""
         self._used = 0
 
     def now_ns(self) -> int:
@@ -39,16 +39,18 @@ class SystemClock:
         """`<prefix>_` and 26 characters: milliseconds, then randomness."""
         millisecond = self.now_ns() // 1_000_000
         if self._stamped[0] != millisecond:
-            self._stamped = millisecond, _digits(millisecond, 5)
-        return f"{prefix}_{self._stamped[1]}{_digits(self._random(), 8)}"
+            self._stamped = millisecond, _digits(millisecond, 10)
+        return f"{prefix}_{self._stamped[1]}{self._random()}"
 
-    def _random(self) -> int:
+    def _random(self) -> str:
+        """16 digits of chance."""
         if self._used == len(self._pool):
-            self._pool, self._used = secrets.token_bytes(_POOL_BYTES), 0
-        start, self._used = self._used, self._used + _RANDOM_BYTES
-        return int.from_bytes(self._pool[start : self._used])
+            self._pool = secrets.token_bytes(_POOL_BYTES).translate(_DIGITS).decode("ascii")
+            self._used = 0
+        start, self._used = self._used, self._used + _RANDOM_DIGITS
+        return self._pool[start : self._used]
 
 
-def _digits(value: int, pairs: int) -> str:
-    """The lowest `pairs` times ten bits of a number as base-32 digits."""
-    return "".join([_PAIRS[value >> shift & 1023] for shift in range(10 * (pairs - 1), -1, -10)])
+def _digits(value: int, count: int) -> str:
+    """The lowest `count` times five bits of a number as base-32 digits."""
+    return "".join([_ALPHABET[value >> shift & 31] for shift in range(5 * (count - 1), -1, -5)])

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import re
-from typing import Annotated, Any, Final, NoReturn, Protocol, runtime_checkable
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 
@@ -137,17 +137,16 @@ class Chat(msgspec.Struct, frozen=True):
     request: dict[str, Any]
 
 
-@runtime_checkable
-class Outgoing(Protocol):
-    """Arguments that say themselves what of them leaves the sandbox, and where to."""
+class Outgoing(msgspec.Struct, frozen=True):
+    """Arguments that say themselves what of them leaves the sandbox, and where to: a class, for each call asks it."""
 
     def payload(self) -> bytes:
         """The bytes that leave."""
-        ...
+        raise NotImplementedError
 
     def payload_to(self) -> tuple[str, ...]:
         """The places they go to, one at least."""
-        ...
+        raise NotImplementedError
 
 
 Arguments = SendEmail | ReadEmail | Nothing | Transfer | MoveFunds | StartCompute | Instance | StartRun | Chat

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from safebox.firewall.behaviour.lookalike import lookalike
-from safebox.firewall.core.arguments import parse_address, parse_wei
+from safebox.firewall.core.arguments import Outgoing, parse_address, parse_wei
 from safebox.firewall.core.calldata import CALL_BYTES_MAX, read_call, registered
 from safebox.firewall.core.leaves import Carrier, Leaf, Reading
 from safebox.firewall.core.mandate import ContractGrant, Mandate, TokenGrant
@@ -45,7 +45,7 @@ class AskCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contracts: Annotated[tuple[Reading, ...], msgspec.Meta(max_length=READINGS_MAX)] = ()
 
 
-class CallContract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CallContract(Outgoing, frozen=True, forbid_unknown_fields=True):
     """A call of a contract, normalised, with all that it does."""
 
     to: str

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from safebox.firewall.core.arguments import BODY_MAX, COMMAND_MAX, Short
+from safebox.firewall.core.arguments import BODY_MAX, COMMAND_MAX, Outgoing, Short
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.narrowing import Taken, wider
@@ -28,7 +28,7 @@ class AskSpawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: Annotated[str, msgspec.Meta(max_length=BODY_MAX)] | None = None
 
 
-class Spawn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Spawn(Outgoing, frozen=True, forbid_unknown_fields=True):
     """A child run."""
 
     image: Short

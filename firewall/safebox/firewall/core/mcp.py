@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from safebox.firewall.behaviour.confusable import confusable
-from safebox.firewall.core.arguments import BODY_MAX
+from safebox.firewall.core.arguments import BODY_MAX, Outgoing
 from safebox.firewall.core.mandate import McpGrant
 from safebox.firewall.errors import CallerError
 
@@ -27,7 +27,7 @@ class AskMcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
 
 
-class CallMcp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CallMcp(Outgoing, frozen=True, forbid_unknown_fields=True):
     """A tool call. The arguments are kept as one canonical JSON text, so that no engine rounds a number in them."""
 
     server: Name

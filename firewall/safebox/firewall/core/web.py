@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from safebox.firewall.core.arguments import BODY_MAX, decode_base64
+from safebox.firewall.core.arguments import BODY_MAX, Outgoing, decode_base64
 from safebox.firewall.errors import CallerError
 
 URL_MAX: Final = 8_192
@@ -68,7 +68,7 @@ class AskWeb(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_base64: str = ""
 
 
-class WebRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class WebRequest(Outgoing, frozen=True, forbid_unknown_fields=True):
     """One request to one host. `scheme` is `connect` for a tunnel; `path` has the query with it."""
 
     method: Method
