@@ -35,7 +35,11 @@ KEYSTORE = Keystore(bytes([9]) * 32)
 RUN = view(address=KEYSTORE.create_for_run("run_01"))
 ASKED: dict[str, tuple[Action, ...]] = {
     "mail": (action("email.send", {"to": ["a@b.example"], "subject": "s", "body": "b"}), action("email.list", {})),
-    "chain": (action("wallet.transfer", {"to": PAYEE, "amount": "1 wei"}), action("wallet.balance", {})),
+    "chain": (
+        action("wallet.transfer", {"to": PAYEE, "amount": "1 wei"}),
+        action("wallet.balance", {}),
+        action("wallet.quote", {"to": PAYEE, "amount": "1 wei"}),
+    ),
     "inference": (
         action(
             "inference.chat",

@@ -103,7 +103,7 @@ async def test_only_tools_the_mandate_has_a_section_for_are_listed() -> None:
         everything = await asyncio.to_thread(Client(served.url("tools", "all")).tools)
         few = await asyncio.to_thread(Client(served.url("tools", "poor")).tools)
     assert [tool.name for tool in everything] == [
-        "email.send", "email.list", "email.read", "wallet.transfer", "wallet.balance",
+        "email.send", "email.list", "email.read", "wallet.transfer", "wallet.balance", "wallet.quote",
         "compute.start", "compute.status", "compute.stop",
     ]  # fmt: skip
     assert [tool.name for tool in few] == ["compute.start", "compute.status", "compute.stop"]

@@ -7,7 +7,7 @@ from typing import Final
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.counts import OTHER
 
-_READS: Final = ("email.list", "email.read", "wallet.balance", "compute.status")
+_READS: Final = ("email.list", "email.read", "wallet.balance", "wallet.quote", "compute.status")
 _OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
 _EVERY: Final = tuple(TOOLS)
 _SIGNING: Final = ("wallet.approve", "wallet.sign_typed_data", "wallet.sign_message")
@@ -56,7 +56,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.approve_above": ("wallet.transfer",),
     "transfer.challenge_above": ("wallet.transfer",),
     "transfer.fee_cap": ("wallet.transfer",),
-    "transfer.not_granted": ("wallet.transfer", "wallet.balance"),
+    "transfer.not_granted": ("wallet.transfer", "wallet.balance", "wallet.quote"),
     "transfer.to_self": ("wallet.transfer",),
     "transfer.wrong_chain": ("wallet.transfer",),
     "transfer.frozen": ("wallet.transfer",),

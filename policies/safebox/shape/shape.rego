@@ -65,6 +65,17 @@ _arguments("wallet.transfer", args) if {
 
 _arguments("wallet.balance", args) if args == {}
 
+_arguments("wallet.quote", args) if {
+	is_object(args)
+	count(args) == 6
+	is_string(args.to)
+	_amount(args.amount)
+	_null_or_number(args.gas)
+	_null_or_amount(args.max_fee_per_gas)
+	_null_or_amount(args.max_priority_fee_per_gas)
+	_null_or_number(args.nonce)
+}
+
 _arguments("wallet.fund", args) if {
 	is_object(args)
 	count(args) == 2

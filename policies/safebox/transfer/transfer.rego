@@ -25,6 +25,15 @@ allow contains "transfer.balance" if {
 }
 
 # METADATA
+# title: Asking what a transfer would cost
+# description: A run with a wallet may ask what any transfer would cost; the answer says nothing of these rules.
+allow contains "transfer.quote" if {
+	input.action.tool == "wallet.quote"
+	input.action.kind == "wallet_read"
+	_granted
+}
+
+# METADATA
 # title: Funding
 # description: The firewall may fund the run's own address from the owner's treasury.
 allow contains "transfer.fund" if {

@@ -19,6 +19,31 @@ test_the_balance_may_be_read if {
 	count(_denied) == 0 with input as fixtures.balance
 }
 
+test_what_a_transfer_would_cost_may_be_asked_whoever_the_payee_and_whatever_the_amount if {
+	every document in [
+		fixtures.quote,
+		fixtures.set(fixtures.quote, "/action/args/to", fixtures.stranger),
+		fixtures.set(fixtures.quote, "/action/args/to", fixtures.wallet),
+		fixtures.set(fixtures.quote, "/action/args/amount", fixtures.amount("ETH", 1000000000)),
+		fixtures.set(fixtures.quote, "/facts/frozen", true),
+	] {
+		data.safebox.transfer.allow == {"transfer.quote"} with input as document
+		count(_denied) == 0 with input as document
+	}
+}
+
+test_a_quote_is_one_tool_of_one_kind if {
+	every document in array.concat(
+		_all_broken(fixtures.quote, ["/action/tool", "/action/kind"]),
+		[
+			fixtures.set(fixtures.quote, "/action/tool", "wallet.Quote"),
+			fixtures.set(fixtures.quote, "/action/kind", "transfer"),
+		],
+	) {
+		count(data.safebox.transfer.allow) == 0 with input as document
+	}
+}
+
 test_the_owner_funds_the_runs_own_address if {
 	data.safebox.transfer.allow == {"transfer.fund"} with input as fixtures.fund
 	count(_denied) == 0 with input as fixtures.fund

@@ -21,6 +21,17 @@ PERMIT: dict[str, Any] = {
     "message": {"owner": PAYEE, "spender": PAYEE, "value": 2**256 - 1, "nonce": 0, "deadline": 1_800_000_000},
 }
 _MESSAGES = [{"role": "user", "content": "x"}]
+_TRANSFERS: tuple[dict[str, Any], ...] = (
+    {"to": PAYEE.lower(), "amount": "0 ETH"},
+    {
+        "to": PAYEE,
+        "amount": "0.1 ETH",
+        "gas": 21_000,
+        "max_fee_per_gas": "20 gwei",
+        "max_priority_fee_per_gas": "1 wei",
+        "nonce": 7,
+    },
+)
 
 ASKED: dict[str, tuple[dict[str, Any], ...]] = {
     "email.send": (
@@ -34,18 +45,9 @@ ASKED: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "email.list": ({},),
     "email.read": ({"id": "1"},),
-    "wallet.transfer": (
-        {"to": PAYEE.lower(), "amount": "0 ETH"},
-        {
-            "to": PAYEE,
-            "amount": "0.1 ETH",
-            "gas": 21_000,
-            "max_fee_per_gas": "20 gwei",
-            "max_priority_fee_per_gas": "1 wei",
-            "nonce": 7,
-        },
-    ),
+    "wallet.transfer": _TRANSFERS,
     "wallet.balance": ({},),
+    "wallet.quote": _TRANSFERS,
     "wallet.fund": ({"to": PAYEE, "amount": None}, {"to": PAYEE, "amount": Amount(2**256 - 1, "ETH")}),
     "wallet.sweep": ({"to": PAYEE, "amount": None}, {"to": PAYEE, "amount": Amount(1, "ETH")}),
     "compute.start": (

@@ -20,6 +20,7 @@ from safebox.firewall.connectors import calls, contracts
 from safebox.firewall.connectors.broadcast import Broadcaster
 from safebox.firewall.connectors.calls import ContractCall, call_gas
 from safebox.firewall.connectors.care import Care
+from safebox.firewall.connectors.costs import find_cost
 from safebox.firewall.connectors.fees import Fees, fees, has_code, higher, transfer_gas
 from safebox.firewall.connectors.finality import Finality
 from safebox.firewall.connectors.holdings import ether, wallet_facts
@@ -39,9 +40,10 @@ from safebox.firewall.connectors.transaction import (
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import MoveFunds, Transfer
 from safebox.firewall.core.calls import CallContract, accounts_of
+from safebox.firewall.core.costs import QuoteTransfer, told
 from safebox.firewall.core.facts import expired
 from safebox.firewall.core.mandate import ACCOUNT_WALLET
-from safebox.firewall.core.money import Amount, format_units
+from safebox.firewall.core.money import UNITS_MAX, Amount, format_units
 from safebox.firewall.core.simulated import PLAIN, Move, Simulated, said
 from safebox.firewall.core.tools import Caller
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError
@@ -114,13 +116,15 @@ class ChainConnector:
             raise FactsUnavailable(f"the chain could not be asked: {error}") from error
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
-        """Sign and send the planned payment, or read the balance.
+        """Sign and send the planned payment, or only look.
 
         Raises:
             EffectError: Nothing was signed.
         """
         if plan == NOTHING:
             return Outcome(status="done", result={"moved": "0"})
+        if isinstance(action.args, QuoteTransfer):
+            return await self._cost(action.args, run)
         if not isinstance(action.args, Transfer | MoveFunds | CallContract):
             return await self._balance(run)
         return _settled(action, await self.carry_out(action, run, self._planned(action, run, plan)))
@@ -349,6 +353,18 @@ class ChainConnector:
             raise EffectError(f"the chain could not be asked: {error}") from error
         text = format_units(balance, "ETH")
         return Outcome(status="done", result={"address": run.address, "balance": str(balance), "balance_text": text})
+
+    async def _cost(self, args: QuoteTransfer, run: RunView) -> Outcome:
+        """What a transfer would take; reckoned as if the mandate capped no fee, so that no cap is told by it."""
+        if run.address is None:
+            raise EffectError("this run has no wallet")
+        found = await find_cost(self._node, args, run.address, self._chain_id)
+        total = None
+        if found.gas is not None:
+            payment = self._payment(run.id, run.address, found.nonce, args.to, args.amount, found.gas, found.offer)
+            total = worst_of(self._replaceable(payment, found.offer, UNITS_MAX))
+        answer = told(args, balance=found.balance, gas=found.gas, total=total, tried=found.tried)
+        return Outcome(status="done", result=answer)
 
     async def _wallet(self, run: RunView) -> dict[str, Any]:
         return await wallet_facts(self._node, run, self._signer.owner_address)

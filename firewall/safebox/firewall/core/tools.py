@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from safebox.firewall.core import arguments as a
-from safebox.firewall.core import calls, lineage, mcp, signing, web, x402
+from safebox.firewall.core import calls, costs, lineage, mcp, signing, web, x402
 from safebox.firewall.core.money import Amount, decode_amount
 from safebox.firewall.errors import CallerError
 
@@ -114,6 +114,12 @@ TOOLS: Final[dict[str, Tool]] = {
         Tool(
             name="wallet.balance", kind="wallet_read", effects=("read",), connector="chain",
             asked=a.Nothing, normal=a.Nothing, description="This run's wallet address and balance.",
+        ),
+        Tool(
+            name="wallet.quote", kind="wallet_read", effects=("read",), connector="chain",
+            asked=a.AskTransfer, normal=costs.QuoteTransfer, normalise=costs.normalise_quote,
+            description="What a transfer would cost now, its fee at worst included, and whether the wallet holds that "
+            "much. Pays nothing, and does not say whether the transfer would be allowed.",
         ),
         Tool(
             name="wallet.fund", kind="funding", effects=("value",), connector="chain", caller=Caller.OWNER,

@@ -16,6 +16,7 @@ TOOLS: Final = (
     ("email.read", "email_read", "read"),
     ("wallet.transfer", "transfer", "value outward"),
     ("wallet.balance", "wallet_read", "read"),
+    ("wallet.quote", "wallet_read", "read"),
     ("wallet.fund", "funding", "value"),
     ("wallet.sweep", "funding", "value"),
     ("compute.start", "compute", "value outward"),

@@ -79,7 +79,7 @@ class Grant:
 
     def _wallet(self) -> list[Line]:
         usage, old = self._usage, self._usage.mandate.wallet
-        if old is None or not ({"wallet.transfer", "wallet.balance"} & usage.tools.keys()):
+        if old is None or not usage.tools.keys() & {"wallet.transfer", "wallet.balance", "wallet.quote"}:
             return []
         flow = usage.flows.get(("wallet", "ETH"), Flow())
         most = max(usage.paid.values(), key=lambda paid: paid.value, default=Most())

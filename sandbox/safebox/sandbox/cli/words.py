@@ -82,6 +82,10 @@ def _transfer(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> 
     return f"pay {money(args.get('amount'))} → {_payee(event, str(args.get('to')), full=full)}"
 
 
+def _cost(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
+    return f"ask what {money(args.get('amount'))} → {_payee(event, str(args.get('to')), full=full)} would cost"
+
+
 def _server(args: Mapping[str, Any], event: Mapping[str, Any], full: bool) -> str:
     payee = fields(fields(event.get("facts")).get("payment")).get("payee")
     to = _payee({"facts": {"payee": payee}}, str(args.get("payee")), full=full)
@@ -123,6 +127,7 @@ _SUMMARIES: Final[dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool
     "email.read": lambda args, _event, _full: f"read message {clean(args.get('id'))}",
     "wallet.transfer": _transfer,
     "wallet.balance": lambda _args, _event, _full: "ask for its balance",
+    "wallet.quote": _cost,
     "wallet.pay_request": _server,
     "wallet.fund": _funds,
     "wallet.sweep": _funds,
