@@ -568,9 +568,11 @@ def test_an_allow_for_one_thing_signs_no_other(book: Book, gateway: Gateway) -> 
     typed, data = book.typed(run)
     for decided, what in ((transfer, args), (transfer, data), (message, payment), (typed, payment), (typed, args)):
         assert gateway.refused(decided, what) == "another_tool"
-    read = book.decided(run, "wallet.balance", {}, {})
-    book.write(read)
-    assert gateway.refused(read, payment) == "another_tool"
+    asked = {"to": PAYEE, "amount": f"{GWEI} wei"}
+    for tool, arguments, plan in (("wallet.balance", {}, {}), ("wallet.quote", asked, as_plan(book.payment(run)))):
+        read = book.decided(run, tool, arguments, plan)
+        book.write(read)
+        assert gateway.refused(read, payment) == "another_tool"
     for decided, what in ((transfer, payment), (message, args), (typed, data)):
         gateway.signed(decided, what)
 

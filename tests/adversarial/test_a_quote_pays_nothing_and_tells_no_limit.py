@@ -1,4 +1,4 @@
-"""`wallet.quote` on real chains, under the whole policy: it changes nothing, tells no limit, and survives its payees."""
+"""`wallet.quote` on real chains, under the whole policy: it changes nothing and tells no limit, whoever the payee."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from safebox.firewall.connectors import costs
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.chain import ChainConnector
-from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable
+from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, quantity
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.core.costs import SAID_MAX
@@ -109,7 +109,8 @@ async def test_a_payment_takes_no_more_than_was_quoted_and_the_quote_itself_noth
 
 async def test_it_is_decided_and_recorded_like_any_read_and_nothing_is_signed_for_it(money: Money) -> None:
     answer = await told(money)
-    decided, settled = events(money)[-2:]
+    await money.pay()  # an agent that reads does not wait for its outcome to be written; one that pays does
+    decided, settled = (each for each in events(money) if each.tool == "wallet.quote")
     assert isinstance(decided, Decided)
     assert isinstance(settled, Settled)
     assert (decided.tool, decided.allowed, decided.charges, decided.plan) == ("wallet.quote", True, (), {})
@@ -141,7 +142,7 @@ async def test_what_the_wallet_does_not_hold_is_not_enough_to_the_last_wei(money
 async def test_a_payee_that_refuses_is_told_as_one_and_has_no_cost(money: Money) -> None:
     answer = await told(money, to=await made(money, REFUSES))
     assert answer["reverts"] is True
-    assert "revert" in answer["revert_reason"]
+    assert answer["revert_reason"]
     assert (answer["gas"], answer["fee"], answer["total"], answer["enough"]) == (None, None, None, None)
     forced = await told(money, to=await made(money, REFUSES), gas=50_000)
     assert (forced["reverts"], forced["gas"]) == (True, 50_000)
@@ -158,10 +159,10 @@ async def test_a_payee_that_shouts_is_heard_for_one_clean_line(money: Money) -> 
     assert reply.result is not None
     said = reply.result["revert_reason"]
     assert reply.result["reverts"] is True
-    assert len(said) <= SAID_MAX
+    assert 0 < len(said) <= SAID_MAX
     assert said.isprintable()
     assert len(msgspec.json.encode(reply.result)) < 2_000
-    assert b"[2J" not in money.told() or b"\\u001b" not in money.told()
+    assert b"\\u001b" not in money.told()
 
 
 async def test_nobody_tries_a_contract_with_money_the_wallet_does_not_hold(money: Money) -> None:
@@ -226,6 +227,14 @@ async def test_a_run_that_is_over_learns_nothing(money: Money) -> None:
     assert not [each for each in events(money)[before:] if isinstance(each, Decided) and each.allowed]
 
 
+async def test_a_paused_run_learns_nothing_until_it_goes_on(money: Money) -> None:
+    money.run.pausing = object()
+    reply = await quote(money)
+    assert (reply.code, reply.result) == ("firewall.run_paused", None)
+    money.run.pausing = None
+    assert (await told(money))["enough"] is True
+
+
 async def test_a_run_whose_time_is_over_learns_nothing(money: Money) -> None:
     money.clock.advance(3601)
     reply = await quote(money)
@@ -242,7 +251,7 @@ async def test_a_run_without_a_wallet_learns_nothing(url: str, engine: EmbeddedE
 
 
 async def test_a_frozen_wallet_may_still_be_looked_at(money: Money) -> None:
-    money.run.frozen = True
+    money.run.freezing = object()
     assert (await told(money))["enough"] is True
     assert (await money.pay()).status is not Status.DONE
 
@@ -286,6 +295,9 @@ class Troubled(MemoryNode):
         if isinstance(what, Exception):
             raise what
         return await super().call(method, *params) if what is None else what
+
+    async def quantity(self, method: str, *params: Any) -> int:
+        return quantity(await self.call(method, *params))
 
 
 @pytest.fixture

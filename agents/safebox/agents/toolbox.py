@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, TypeVar, cast
 
 from safebox.agents.client import Answer, Client
 from safebox.agents.errors import MALFORMED_ANSWER, EffectUnknown
+
+WEI_DIGITS: Final = 78
+"""The digits of 2**256 - 1, the most there can be."""
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,22 @@ class Balance:
     address: str
     wei: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a transfer would take, in wei, fee at its worst; None where nobody can say, as of a payee that refuses.
+
+    `enough` is about the balance alone: whether the transfer would be allowed is not told.
+    """
+
+    amount: int
+    fee: int | None
+    total: int | None
+    balance: int
+    enough: bool | None
+    reverts: bool | None
+    revert_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +129,20 @@ class Toolbox:
     def balance(self) -> Balance:
         """Read the wallet's balance."""
         answer = self.client.call("wallet.balance")
-        wei = _text(answer, "balance")
-        if not (wei.isascii() and wei.isdigit()):
-            raise _malformed(answer, "balance")
-        return Balance(_text(answer, "address"), int(wei), _text(answer, "balance_text"))
+        return Balance(_text(answer, "address"), _wei(answer, "balance"), _text(answer, "balance_text"))
+
+    def quote(self, to: str, amount: str) -> Cost:
+        """Ask what `transfer` with the same arguments would cost; nothing is paid."""
+        answer = self.client.call("wallet.quote", {"to": to, "amount": amount})
+        return Cost(
+            amount=_wei(answer, "amount"),
+            fee=_unless_null(_wei, answer, "fee"),
+            total=_unless_null(_wei, answer, "total"),
+            balance=_wei(answer, "balance"),
+            enough=_unless_null(_flag, answer, "enough"),
+            reverts=_unless_null(_flag, answer, "reverts"),
+            revert_reason=_unless_null(_text, answer, "revert_reason"),
+        )
 
     def pay_request(
         self, requirements: Mapping[str, object], *, version: int = 1, resource: str | None = None
@@ -180,6 +210,27 @@ def _whole(answer: Answer, name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _malformed(answer, name)
     return value
+
+
+def _wei(answer: Answer, name: str) -> int:
+    value = _text(answer, name)
+    if not (value.isascii() and value.isdigit() and len(value) <= WEI_DIGITS):
+        raise _malformed(answer, name)
+    return int(value)
+
+
+def _flag(answer: Answer, name: str) -> bool:
+    value = answer.result.get(name)
+    if not isinstance(value, bool):
+        raise _malformed(answer, name)
+    return value
+
+
+def _unless_null(read: Callable[[Answer, str], _Value], answer: Answer, name: str) -> _Value | None:
+    """A field that may be null; one that is missing is a malformed answer."""
+    if name not in answer.result:
+        raise _malformed(answer, name)
+    return None if answer.result[name] is None else read(answer, name)
 
 
 def _malformed(answer: Answer, name: str) -> EffectUnknown:

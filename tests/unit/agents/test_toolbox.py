@@ -7,10 +7,20 @@ from collections.abc import Callable
 import pytest
 
 from safebox.agents import Client, EffectUnknown, Toolbox
-from safebox.agents.toolbox import Balance, Job, Mail, MailHeader, Transfer
+from safebox.agents.toolbox import Balance, Cost, Job, Mail, MailHeader, Transfer
 from tests.unit.agents.gateway_double import GatewayDouble, gateway, ok
 
 HASH = "0x" + "ab" * 32
+PRICED: dict[str, object] = {
+    "to": "0x2",
+    "amount": "5",
+    "fee": "21000",
+    "total": "21005",
+    "balance": "30000",
+    "enough": True,
+    "reverts": False,
+    "revert_reason": None,
+}
 
 
 STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
@@ -24,6 +34,23 @@ STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
     ),
     (lambda box: box.balance(), {"address": "0x", "balance": "-1", "balance_text": ""}),
     (lambda box: box.balance(), {"address": "0x", "balance": 5, "balance_text": ""}),
+    (lambda box: box.balance(), {"address": "0x", "balance": "9" * 79, "balance_text": ""}),
+    *(
+        (lambda box: box.quote("0x2", "5 wei"), PRICED | strange)
+        for strange in (
+            {"amount": None},
+            {"balance": None},
+            {"total": 5},
+            {"fee": "-1"},
+            {"enough": "yes"},
+            {"reverts": 1},
+        )
+    ),
+    *(
+        (lambda box: box.quote("0x2", "5 wei"), {k: PRICED[k] for k in PRICED if k != gone})
+        for gone in PRICED
+        if gone != "to"
+    ),
     (lambda box: box.start_compute("i", [], 1), {}),
     (lambda box: box.spawn("i", [], ""), {"state": "started"}),
 ]
@@ -72,6 +99,15 @@ def test_a_transfer_and_a_balance_are_exact() -> None:
         assert toolbox.transfer("0x2", "0.1 ETH") == Transfer(HASH, 2)
         assert toolbox.balance() == Balance("0x1", wei, "much")
     assert server.calls[0].arguments == {"to": "0x2", "amount": "0.1 ETH"}
+
+
+def test_a_cost_is_exact_and_what_nobody_knows_is_none() -> None:
+    refused = PRICED | {"fee": None, "total": None, "enough": None, "reverts": True, "revert_reason": "not here"}
+    with gateway([ok(PRICED), ok(refused)]) as server:
+        toolbox = toolbox_of(server)
+        assert toolbox.quote("0x2", "5 wei") == Cost(5, 21_000, 21_005, 30_000, True, False, None)
+        assert toolbox.quote("0x2", "5 wei") == Cost(5, None, None, 30_000, None, True, "not here")
+    assert (server.calls[0].tool, server.calls[0].arguments) == ("wallet.quote", {"to": "0x2", "amount": "5 wei"})
 
 
 def test_compute_is_started_watched_and_stopped() -> None:
