@@ -7,13 +7,11 @@ standard input. What stands before `/v1/` in a path is how to fail: `QUESTION:HO
 from __future__ import annotations
 
 import base64
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Final
 
@@ -21,6 +19,7 @@ from safebox.firewall.connectors.http_compute import HttpCompute
 from safebox.sandbox.engines import choose_engine
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.provider import LocalCompute
+from tests.failing import WAYS, Failing, Patient
 from tests.real_parts import ROOT
 
 KEY: Final = "a-key"
@@ -34,45 +33,45 @@ WRONG: Final = {
     "one more field": b'{"id": "x", "reference": "x", "digest": "x", "state": "running", "more": 1}',
     "another type": b'{"id": 5, "digest": 5, "state": 5, "exit_code": "0", "output": 5, "seconds": "1"}',
     "below zero": b'{"id": "", "digest": "sha256:0", "state": "exited", "exit_code": -1, "output": "", "seconds": -1}',
-    "endless": b"",
 }
-BROKEN: Final = ("slow", "status", "redirect", "hangs up", *WRONG)
+BROKEN: Final = (*WAYS, *WRONG)
 """Answers of no shape, or none in time, to questions that were not done."""
 LIES: Final = ("another digest", "another reference")
 AFTER: Final = ("after: status", "after: hangs up", "after: no json", "after: slow")
 """Done, and not said."""
 
 
-class _Provider(BaseHTTPRequestHandler):
+class _Provider(Failing):
     """One request."""
 
+    slow_seconds, wrong, trouble = SLOW_SECONDS, WRONG, {"error": "<b>secret words</b>"}
     compute: LocalCompute
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def asked(self, document: dict[str, Any]) -> None:
+        """Answer, fail or lie."""
         before, _, what = self.path.partition("/v1/")
         question, _, how = before.strip("/").replace("%20", " ").partition(":")
         fails = how if question == what.replace("/", "-") else ""
         if self.headers["Authorization"] != f"Bearer {KEY}":
-            self._say(401, {"error": "secret words"})
+            self.say(401, {"error": "secret words"})
         elif fails == "late":
             time.sleep(LATE_SECONDS)
-            self._answer(what, asked, "")
+            self._answer(what, document, "")
         elif fails in BROKEN:
-            self._break(fails)
+            self.fail(fails)
         else:
-            self._answer(what, asked, fails)
+            self._answer(what, document, fails)
 
     def _answer(self, what: str, asked: dict[str, Any], fails: str) -> None:
         try:
             answer = self._done(what, asked)
         except SandboxError as error:
-            self._say(409, {"error": error.cause})
+            self.say(409, {"error": error.cause})
             return
         if fails.startswith("after: "):
-            self._break(fails.removeprefix("after: "))
+            self.fail(fails.removeprefix("after: "))
         else:
-            self._say(200, answer | self._lie(fails))
+            self.say(200, answer | self._lie(fails))
 
     def _done(self, what: str, asked: dict[str, Any]) -> dict[str, Any]:
         match what:
@@ -106,49 +105,11 @@ class _Provider(BaseHTTPRequestHandler):
         lies = {"another digest": {"digest": f"sha256:{'0' * 64}"}, "another reference": {"reference": "run_x.act_x"}}
         return lies.get(how, {})
 
-    def _break(self, how: str) -> None:
-        match how:
-            case "slow":
-                time.sleep(SLOW_SECONDS)
-            case "status":
-                self._say(500, {"error": "<b>secret words</b>"})
-            case "redirect":
-                self.send_response(302)
-                self.send_header("Location", "http://127.0.0.1:9/")
-                self.end_headers()
-            case "hangs up":
-                self.connection.close()
-            case "endless":
-                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                while True:
-                    self.wfile.write(b" " * 65_536)
-            case _:
-                self._raw(200, WRONG[how])
-
-    def _say(self, status: int, document: dict[str, Any]) -> None:
-        self._raw(status, json.dumps(document).encode())
-
-    def _raw(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class _Port(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up early is no news."""
-
 
 def main(engine: str) -> None:
     """Answer until the standard input ends."""
     _Provider.compute = LocalCompute(choose_engine(engine))
-    port = _Port(("127.0.0.1", 0), _Provider)
+    port = Patient(("127.0.0.1", 0), _Provider)
     Thread(target=port.serve_forever, daemon=True).start()
     print(port.server_address[1], flush=True)
     sys.stdin.read()

@@ -7,15 +7,12 @@ which it prints, and ends with its standard input. `KeyId` names a key; `lies/HO
 from __future__ import annotations
 
 import base64
-import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from typing import Any, Final
@@ -33,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from safebox.firewall.accounts import CURVE_ORDER, LocalAccount
 from safebox.firewall.signer.holders import FILE_NAME, Service
+from tests.failing import WAYS, Failing, Patient
 from tests.real_parts import ROOT
 
 SECRET: Final = 0x51
@@ -78,28 +76,31 @@ WRONG: Final = {
     "no field": b"{}",
     "other way": b'{"Signature": "AAAA", "SigningAlgorithm": "RSASSA_PSS_SHA_256"}',
 }
-BROKEN: Final = ("slow", "drip", "endless", "status", "redirect", "hangs up", *WRONG)
+BROKEN: Final = (*WAYS, *WRONG)
 """Answers of no shape, or none in time."""
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _Answers(Failing):
     """One request."""
 
+    slow_seconds, wrong, trouble = SLOW_SECONDS, WRONG, {"__type": "two words <b>", "message": "x"}
     token = ""
     secret = SECRET
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def asked(self, document: dict[str, Any]) -> None:
+        """Answer, fail or lie."""
         what = self.headers["X-Amz-Target"].removeprefix("TrentService.")
-        how = asked["KeyId"].partition("lies/")[2]
+        how = document["KeyId"].partition("lies/")[2]
         if self.token and self.headers["Authorization"] != f"Bearer {self.token}":
-            self._say(400, {"__type": "com.amazonaws.kms#AccessDeniedException", "message": "secret words"})
+            self.say(400, {"__type": "com.amazonaws.kms#AccessDeniedException", "message": "secret words"})
         elif how in BROKEN:
-            self._break(how)
+            self.fail(how)
         elif what == "Sign":
-            self._say(200, {"KeyId": "arn:x", "Signature": self._signed(how, asked), "SigningAlgorithm": _way(asked)})
+            self.say(
+                200, {"KeyId": "arn:x", "Signature": self._signed(how, document), "SigningAlgorithm": _way(document)}
+            )
         else:
-            self._say(200, {"KeyId": "arn:x", "PublicKey": _text(self._public())})
+            self.say(200, {"KeyId": "arn:x", "PublicKey": _text(self._public())})
 
     def _signed(self, how: str, asked: dict[str, Any]) -> str:
         assert asked["MessageType"] == "DIGEST"
@@ -109,43 +110,6 @@ class _Answers(BaseHTTPRequestHandler):
 
     def _public(self) -> bytes:
         return _key(self.secret).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-    def _break(self, how: str) -> None:
-        match how:
-            case "slow":
-                time.sleep(SLOW_SECONDS)
-            case "drip" | "endless":
-                self._go_on(how)
-            case "status":
-                self._say(500, {"__type": "two words <b>", "message": "x"})
-            case "redirect":
-                self.send_response(302)
-                self.send_header("Location", "http://127.0.0.1:9/")
-                self.end_headers()
-            case "hangs up":
-                self.connection.close()
-            case _:
-                self._raw(200, WRONG[how])
-
-    def _go_on(self, how: str) -> None:
-        """A byte now and then, or all there is, until nobody listens any more."""
-        content, pause = (b"HTTP/1.1 200 OK\r\n", 0.05) if how == "drip" else (b"HTTP/1.1 200 OK\r\n\r\n", 0.0)
-        self.wfile.write(content)
-        while True:
-            self.wfile.write(b"a" if pause else b" " * 65_536)
-            time.sleep(pause)
-
-    def _say(self, status: int, document: dict[str, Any]) -> None:
-        self._raw(status, json.dumps(document).encode())
-
-    def _raw(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 def _way(asked: dict[str, Any]) -> str:
@@ -163,17 +127,10 @@ class _Unix(ThreadingUnixStreamServer):
         """Who hangs up early is no news."""
 
 
-class _Port(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """The same."""
-
-
 def main(path: str, secret: str, token: str = "") -> None:
     """Answer until the standard input ends."""
     _Answers.secret, _Answers.token = int(secret), token
-    unix, port = _Unix(path, _Answers), _Port(("127.0.0.1", 0), _Answers)
+    unix, port = _Unix(path, _Answers), Patient(("127.0.0.1", 0), _Answers)
     for server in (unix, port):
         threading.Thread(target=server.serve_forever, daemon=True).start()
     print(port.server_address[1], flush=True)

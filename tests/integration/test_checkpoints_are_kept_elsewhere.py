@@ -14,9 +14,9 @@ import sqlite3
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -31,6 +31,7 @@ from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.places import FilePlace, HttpPlace, PlaceUnavailable
 from safebox.firewall.store.reader import last_checkpoint
 from safebox.firewall.store.sqlite import SqliteStore
+from tests.failing import Failing, Patient
 from tests.live import Home, home_at, until
 from tests.real_parts import require
 
@@ -61,29 +62,18 @@ class Elsewhere:
 
 @contextmanager
 def elsewhere_at(port: int = 0) -> Generator[Elsewhere]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Failing):
+        def do_GET(self) -> None:  # noqa: N802
             self._answer("GET")
 
-        def do_PUT(self) -> None:
+        def do_PUT(self) -> None:  # noqa: N802
             self._answer("PUT")
 
         def _answer(self, method: str) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            status, content = place.answer(method, body)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            self.answer(*place.answer(method, body))
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            pass  # who asked didn't wait for the answer
-
-    with Server(("127.0.0.1", port), Handler) as server:
+    with Patient(("127.0.0.1", port), Handler) as server:
         place = Elsewhere(server)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
