@@ -280,6 +280,7 @@ ALONE: dict[str, tuple[str, str]] = {
     "any tool of MCP": ("mcp.tool_not_listed", "outside.mcp_tools"),
     "a tool that changed": ("mcp.tool_changed", "outside.mcp_changed"),
     "a wider child": ("lineage.wider", "outside.children"),
+    "children in haste": ("lineage.too_fast", "outside.child_haste"),
     "any program as a child": ("lineage.image_not_listed", "outside.child_programs"),
     "values out of mails": ("provenance.untrusted_value", "outside.from_delivered"),
 }

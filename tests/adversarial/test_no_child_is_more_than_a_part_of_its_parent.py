@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -19,6 +20,7 @@ from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.record import Decided, RunEnded, RunStarted, Settled
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.core.tools import TOOLS
+from safebox.firewall.core.windows import HOUR, MINUTE
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.errors import CallerError, ConfigError
@@ -29,6 +31,8 @@ from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.recovery import recover
 from safebox.firewall.runs import RunNotLive
 from safebox.firewall.stops import Stops
+from safebox.firewall.store.reader import read_events
+from safebox.firewall.store.sqlite import SqliteStore
 from safebox.firewall.treasury import Treasury
 from tests.twins import MemoryStore, Rig, ScriptedEngine, TwinHost
 
@@ -81,9 +85,10 @@ MICRO = 10**6
 class House:
     """One life of a firewall over a store, with one parent that people started."""
 
-    def __init__(self, store: MemoryStore | None = None, engine: Any = None) -> None:
+    def __init__(self, store: MemoryStore | None = None, engine: Any = None, ledger: Ledger | None = None) -> None:
         pack = EmbeddedEngine(load_bundle([pack_folder()])) if engine is None else engine
-        self.rig = rig = Rig(store, engine=cast("ScriptedEngine", pack))
+        self.rig = rig = Rig(store, engine=cast("ScriptedEngine", pack), ledger=ledger)
+        rig.clock.prefix = rig.ledger.firewall[-1:]
         rig.runs.remove("run_1")
         self.host = TwinHost()
         self.children = Children(self.host, rig.ledger, rig.runs, lambda: self.lifecycle)
@@ -253,6 +258,72 @@ async def test_runs_of_one_tree_that_spawn_at_once_are_each_counted_by_the_other
     decisions = [each for each in home.rig.store.events if isinstance(each, Decided) and each.tool == "agent.spawn"]
     trees = [msgspec.json.decode(each.facts)["lineage"]["tree"] for each in decisions]
     assert trees == [1, 2, 3]
+
+
+def paced(per_hour: int) -> str:
+    """Of a parent whose tree begins so many children an hour."""
+    return PARENT.replace("children = 4", f"children = 12\nper_hour = {per_hour}").replace('"2h"', '"4h"')
+
+
+FAST = LEAF.replace("300", "10").replace("3 USD", "0.1 USD")
+
+
+async def test_two_parents_of_one_tree_get_no_more_children_an_hour_than_the_tree() -> None:
+    home = House(engine=FarEngine(load_bundle([pack_folder()])))
+    parent = await home.begin(paced(5))
+    wide = CHILD.replace("children = 1", "children = 5\nper_hour = 5")
+    child = child_of(await home.spawn(parent, wide))
+    replies = await asyncio.gather(*(home.spawn(run, FAST) for _ in range(4) for run in (parent, child)))
+    assert sorted(str(reply.status) for reply in replies) == ["denied"] * 4 + ["done"] * 4
+    assert {reply.code for reply in replies if reply.status != Status.DONE} == {"lineage.too_fast"}
+    assert len(home.started) == len(home.host.launched) == 5
+    home.rig.clock.now += HOUR + 2 * MINUTE
+    assert (await home.spawn(parent, FAST)).status == Status.DONE
+
+
+async def test_a_child_cannot_be_given_a_faster_rate_than_its_parents_or_none(house: tuple[House, str]) -> None:
+    home, _ = house
+    parent = await home.begin(paced(3))
+    for faster in ("children = 1\nper_hour = 4", "children = 1"):
+        await home.spawn(parent, CHILD.replace("children = 1", faster))
+    decisions = [each for each in home.rig.store.events if isinstance(each, Decided)]
+    assert [{"lineage.wider"} <= {reason.code for reason in each.answer.reasons} for each in decisions] == [True] * 2
+    assert home.started == []
+
+
+async def test_births_count_after_a_restart_and_whether_or_not_the_child_came_to_be() -> None:
+    home = House()
+    parent = await home.begin(paced(2))
+    home.host.broken = True
+    assert (await home.spawn(parent, FAST)).status == Status.FAILED
+    home.host.broken = False
+    assert (await home.spawn(parent, FAST)).status == Status.DONE
+    after = House(home.rig.store)
+    after.lifecycle.restore()
+    assert (await after.spawn(parent, FAST)).code == "lineage.too_fast"
+    assert len(home.started) == 2
+
+
+async def test_two_firewalls_on_one_ledger_start_no_more_children_an_hour_than_a_tree_may_have(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+
+    def firewall(name: str) -> House:
+        ledger = Ledger(SqliteStore(path, shared=True), firewall=name, mine=lambda by: by == name)
+        return House(engine=FarEngine(load_bundle([pack_folder()])), ledger=ledger)
+
+    first = firewall("fw_a")
+    parent = await first.begin(paced(4))
+    second = firewall("fw_b")
+    second.lifecycle.restore()
+    replies = await asyncio.gather(*(home.spawn(parent, FAST) for _ in range(5) for home in (first, second)))
+    for home in (first, second):
+        home.rig.ledger.close()
+    events = [event for _, event in read_events(path)]
+    allowed = [each for each in events if each["event"] == "decided" and each["answer"]["verdict"] == "allow"]
+    assert len(allowed) == 4
+    assert {each["firewall"] for each in allowed} == {"fw_a", "fw_b"}, "both took part"
+    begun = [each for each in events if each["event"] == "run_started" and each["spawned_by"]]
+    assert len(begun) == sum(reply.status == Status.DONE for reply in replies) <= 4
 
 
 def test_children_and_containers_are_started_in_one_queue_as_they_share_instances() -> None:

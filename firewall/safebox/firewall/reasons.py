@@ -175,6 +175,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "lineage.too_deep": ("agent.spawn",),
     "lineage.too_many_children": ("agent.spawn",),
     "lineage.tree_full": ("agent.spawn",),
+    "lineage.too_fast": ("agent.spawn",),
     "lineage.wider": ("agent.spawn",),
     "lineage.over_budget": ("agent.spawn",),
     "provenance.untrusted_value": _OUTWARD,

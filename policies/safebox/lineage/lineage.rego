@@ -107,6 +107,19 @@ deny contains {"code": "lineage.tree_full", "message": "No further run may be st
 }
 
 # METADATA
+# title: Too many children an hour
+# description: Children begin no faster than the mandate and data/limits say, counted over the whole tree.
+# custom:
+#   code: lineage.too_fast
+#   threat: copying
+#   severity: high
+#   remedy: Wait, or raise lineage.per_hour in the mandate and in data/limits.
+deny contains {"code": "lineage.too_fast", "message": "Children begin too fast in this tree."} if {
+	input.action.kind == "spawn"
+	not _slow_enough
+}
+
+# METADATA
 # title: The child's mandate is wider
 # description: A child is granted nothing that its parent isn't, in no field more.
 # custom:
@@ -159,6 +172,20 @@ _child_free if {
 _tree_has_room if {
 	is_number(input.facts.lineage.tree)
 	input.facts.lineage.tree < limits.lineage.tree
+}
+
+_slow_enough if {
+	is_number(input.facts.lineage.births_hour)
+	input.facts.lineage.births_hour < limits.lineage.per_hour
+	_as_slow_as_granted
+}
+
+_as_slow_as_granted if input.mandate.lineage.per_hour == null
+
+_as_slow_as_granted if {
+	is_number(input.facts.lineage.births_hour)
+	is_number(input.mandate.lineage.per_hour)
+	input.facts.lineage.births_hour < input.mandate.lineage.per_hour
 }
 
 _narrower if input.facts.lineage.wider == []

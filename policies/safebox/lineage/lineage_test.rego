@@ -21,6 +21,21 @@ test_a_child_without_a_budget_is_allowed if {
 	_allowed with input as document
 }
 
+_at_the_rate_of_the_pack(births) := json.patch(fixtures.spawn, [
+	{"op": "replace", "path": "/mandate/lineage/per_hour", "value": null},
+	{"op": "replace", "path": "/facts/lineage/births_hour", "value": births},
+])
+
+test_a_mandate_without_a_rate_has_that_of_the_pack if {
+	_allowed with input as _at_the_rate_of_the_pack(limits.lineage.per_hour - 1)
+	"lineage.too_fast" in _denied with input as _at_the_rate_of_the_pack(limits.lineage.per_hour)
+}
+
+test_a_mandate_without_a_word_on_the_rate_is_denied if {
+	document := json.patch(fixtures.spawn, [{"op": "remove", "path": "/mandate/lineage/per_hour"}])
+	"lineage.too_fast" in _denied with input as document
+}
+
 test_another_value_is_denied if {
 	every row in [
 		["/facts/lineage/parent_known", false, "lineage.unknown_parent"],
@@ -32,6 +47,10 @@ test_another_value_is_denied if {
 		["/mandate/lineage/depth", 0, "lineage.too_deep"],
 		["/facts/lineage/children", 2, "lineage.too_many_children"],
 		["/facts/lineage/tree", limits.lineage.tree, "lineage.tree_full"],
+		["/facts/lineage/births_hour", limits.lineage.per_hour, "lineage.too_fast"],
+		["/facts/lineage/births_hour", 3, "lineage.too_fast"],
+		["/mandate/lineage/per_hour", 1, "lineage.too_fast"],
+		["/mandate/lineage/per_hour", "9", "lineage.too_fast"],
 		["/facts/lineage/wider", ["wallet.budget"], "lineage.wider"],
 		["/facts/money/charges", [], "lineage.over_budget"],
 		["/facts/money/charges/0/units", fixtures.units(999), "lineage.over_budget"],
@@ -57,6 +76,7 @@ test_a_missing_field_is_denied if {
 		["/facts/lineage/children", "lineage.too_many_children"],
 		["/mandate/lineage/children", "lineage.too_many_children"],
 		["/facts/lineage/tree", "lineage.tree_full"],
+		["/facts/lineage/births_hour", "lineage.too_fast"],
 		["/facts/lineage/wider", "lineage.wider"],
 		["/facts/lineage/budget", "lineage.over_budget"],
 		["/facts/money/charges", "lineage.over_budget"],
@@ -79,6 +99,7 @@ test_each_code_is_heard_of_an_empty_question if {
 	"lineage.too_deep" in _denied with input as _empty
 	"lineage.too_many_children" in _denied with input as _empty
 	"lineage.tree_full" in _denied with input as _empty
+	"lineage.too_fast" in _denied with input as _empty
 	"lineage.wider" in _denied with input as _empty
 	"lineage.over_budget" in _denied with input as _empty
 }

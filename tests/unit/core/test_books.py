@@ -35,6 +35,7 @@ from safebox.firewall.core.record import (
     encode_event,
 )
 from safebox.firewall.core.tools import Caller
+from safebox.firewall.core.windows import HOUR, MINUTE
 from tests.kin import allow_for, child
 
 NOTHING = msgspec.Raw(b"{}")
@@ -460,6 +461,22 @@ def test_what_a_live_child_may_rent_is_in_use_by_its_parent_and_free_after_its_e
     books.apply(RunEnded(at_ns=0, run="run_2", reason="exited", exit_code=0))
     assert taken_of(book, 1) == Taken(children=1, instances=1)
     assert tree_size(books.runs, "run_1") == 2
+
+
+def test_births_are_counted_for_the_whole_tree_for_an_hour_and_the_same_after_a_restart() -> None:
+    books = books_of(100, 0, 0, 0)
+    born(books, mandate(40, 0, 0, 0))
+    below = plain_child(mandate(1, 0, 0, 0), run="run_3")
+    allow = allow_for(below, "run_2")
+    books.apply(allow)
+    counts = [book.births.count(HOUR) for book in books.runs.values()]
+    assert counts == [2, 2]
+    books.revert(allow)
+    assert books.runs["run_1"].births.count(HOUR) == 1
+    books.apply(allow)
+    books.apply(outcome(allow, "failed", ()))
+    assert books.runs["run_1"].births.count(HOUR) == 2, "what failed was asked for, too"
+    assert books.runs["run_1"].births.count(2 * HOUR + 2 * MINUTE) == 0
 
 
 def test_no_generation_is_deeper_than_the_shallowest_grant_above_it() -> None:

@@ -51,11 +51,11 @@ PARENT = msgspec.structs.replace(
     mail=MailGrant(recipients=("a@b.example", "c@d.example"), per_hour=9, inbox=True),
     web=WebGrant(hosts=(HOST,), per_hour=9),
     mcp=McpGrant(servers=(McpServer(name="files", tools=("read", "list")),), per_hour=9),
-    lineage=LineageGrant(children=3, depth=2, images=("base",), commands=(("true",),)),
+    lineage=LineageGrant(children=3, depth=2, images=("base",), commands=(("true",),), per_hour=9),
     approvals=ApprovalsGrant(group="owners", needed=2, expires_s=3600, window_s=600),
 )
 CHILD = msgspec.structs.replace(
-    PARENT, lineage=LineageGrant(children=2, depth=1, images=("base",), commands=(("true",),))
+    PARENT, lineage=LineageGrant(children=2, depth=1, images=("base",), commands=(("true",),), per_hour=9)
 )
 OTHER = "0x" + "33" * 20
 
@@ -126,6 +126,8 @@ WIDER = [
     (child("lineage", depth=2), "lineage.depth"),
     (child("lineage", images=("other",)), "lineage.images"),
     (child("lineage", commands=(("false",),)), "lineage.commands"),
+    (child("lineage", per_hour=10), "lineage.per_hour"),
+    (child("lineage", per_hour=None), "lineage.per_hour"),
     (msgspec.structs.replace(CHILD, approvals=None), "approvals"),
     (child("approvals", group="friends"), "approvals.group"),
     (child("approvals", needed=1), "approvals.needed"),
@@ -165,7 +167,7 @@ def test_thresholds_of_the_parent_hold_for_the_child() -> None:
 
 def test_the_facts_name_what_the_child_would_take() -> None:
     small = msgspec.structs.replace(CHILD, tokens=None, compute=None, inference=None)
-    facts = lineage_facts(PARENT, small, known=True, depth=1, depth_limit=2, taken=Taken(), tree=1)
+    facts = lineage_facts(PARENT, small, known=True, depth=1, depth_limit=2, taken=Taken(), tree=1, births=0)
     found: dict[str, Any] = msgspec.json.decode(canonical(facts))
     assert found["wider"] == []
     assert [(part["rail"], part["amount"]["asset"]) for part in found["budget"]] == [("wallet", "ETH")]

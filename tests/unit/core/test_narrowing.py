@@ -86,7 +86,8 @@ MANDATES: Final = st.builds(
         McpGrant, per_hour=NUMBER, servers=st.tuples(st.builds(McpServer, name=st.just("s"), tools=WORDS))
     ),
     lineage=st.builds(
-        LineageGrant, children=st.integers(min_value=2, max_value=50), depth=NUMBER, images=WORDS, commands=LINES
+        LineageGrant, children=st.integers(min_value=2, max_value=50), depth=NUMBER, images=WORDS, commands=LINES,
+        per_hour=NUMBER,
     ),
     approvals=st.builds(
         ApprovalsGrant, group=st.just("owners"), needed=st.integers(min_value=2, max_value=5), expires_s=NUMBER,
@@ -374,6 +375,6 @@ def whole_mandate(*, children: int = 5, instances: int = 1, depth: int = 2) -> M
         inference=InferenceGrant(models=words, tokens=Amount(5, "TOKEN"), budget=Amount(5, "USD")),
         web=WebGrant(hosts=(WebHost(host="h", ports=(443,), methods=words, max_body=5),), per_hour=5),
         mcp=McpGrant(servers=(McpServer(name="s", tools=words),), per_hour=5),
-        lineage=LineageGrant(children=children, depth=depth, images=words, commands=(words,)),
+        lineage=LineageGrant(children=children, depth=depth, images=words, commands=(words,), per_hour=5),
         approvals=ApprovalsGrant(group="owners", needed=2, expires_s=60, window_s=30),
     )  # fmt: skip

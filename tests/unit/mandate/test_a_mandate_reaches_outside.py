@@ -70,6 +70,7 @@ children = 2
 depth = 1
 images = ["safebox/base"]
 commands = [["python", "child.py"]]
+per_hour = 3
 """
 WHOLE = HEAD + TOKENS + CONTRACTS + SIGNING + WEB + MCP + LINEAGE
 
@@ -94,6 +95,7 @@ def test_every_section_is_read_to_the_letter() -> None:
     assert mandate.mcp.servers == (McpServer(name="files", tools=("read_file", "list_files")),)
     assert mandate.lineage is not None
     assert (mandate.lineage.images, mandate.lineage.commands) == (("safebox/base",), (("python", "child.py"),))
+    assert mandate.lineage.per_hour == 3
     assert mandate.grants()["wallet", asset] == 100_000_000
     assert decode_mandate(encode_mandate(mandate)) == mandate
 
@@ -113,7 +115,7 @@ def test_an_older_mandate_is_read_as_granting_none_of_it() -> None:
     mandate = decode_mandate(old)
     assert (mandate.tokens, mandate.web, mandate.mcp) == (None, None, None)
     assert mandate.lineage is not None
-    assert mandate.lineage.images == ()
+    assert (mandate.lineage.images, mandate.lineage.per_hour) == ((), None)
 
 
 def test_it_is_said_in_plain_words() -> None:
@@ -185,6 +187,7 @@ WRONG = [
     (MCP, '"read_file"', '"re\u0430d_file"', "mcp.servers.files[0]"),
     (MCP, 'files = ["read_file", "list_files"]', 'files = "read_file"', "mcp.servers.files"),
     (MCP, "files =", "Files = []\nfiles =", "mcp.servers.files"),
+    (LINEAGE, "per_hour = 3", "per_hour = -1", "lineage.per_hour"),
     (LINEAGE, '"safebox/base"', '"a b"', "lineage.images[0]"),
     (LINEAGE, '["python", "child.py"]', '"python child.py"', "lineage.commands[0]"),
 ]

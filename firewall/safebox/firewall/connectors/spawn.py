@@ -70,7 +70,7 @@ class SpawnConnector:
         return Quote(
             charges=tuple(Charge(rail, Amount(units, asset)) for (rail, asset), units in sorted(grants.items())),
             plan=plan_of(child_name(action), file.mandate),
-            latest=partial(self._lineage, run, file.mandate, running),
+            latest=partial(self._lineage, action, run, file.mandate, running),
         )
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
@@ -120,11 +120,12 @@ class SpawnConnector:
             raise CallerError("the child's inbox is not its parent's", remedy="name the same folder, or none")
         return file
 
-    def _lineage(self, run: RunView, child: Mandate, running: int) -> dict[str, Any]:
+    def _lineage(self, action: Action, run: RunView, child: Mandate, running: int) -> dict[str, Any]:
         book = self._ledger.book(run.id)
         facts = lineage_facts(
             run.mandate, child, known=all_live(book), depth=depth_of(book) + 1, depth_limit=depth_limit(book),
             taken=taken_of(book, running), tree=tree_size(self._ledger.books.runs, book.root),
+            births=book.births.count(action.received_ns),
         )  # fmt: skip
         return {"lineage": facts}
 

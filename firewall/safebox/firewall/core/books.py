@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from safebox.firewall.behaviour.owner import OwnerRecord
-from safebox.firewall.core.kinship import named_by
+from safebox.firewall.core.kinship import SPAWN, named_by
 from safebox.firewall.core.record import (
     AskedAgain,
     Decided,
@@ -128,7 +128,7 @@ class Books:
             return
         book.open[event.action_id] = event
         book.out |= event.tool == "wallet.fund"
-        book.rate(event.kind).add(event.at_ns)
+        _count(book, event, +1)
         _reserve(book, event, +1)
 
     def _settled(self, event: Settled) -> None:
@@ -177,7 +177,7 @@ class Books:
         book.behaving.revert(event)
         if event.allowed:
             del book.open[event.action_id]
-            book.rate(event.kind).add(event.at_ns, -1)
+            _count(book, event, -1)
             _reserve(book, event, -1)
         elif event.denied:
             book.denied.add(event.at_ns, -event.probing)
@@ -196,6 +196,13 @@ def _born(event: RunStarted, parent: RunBook, owner: OwnerRecord) -> RunBook:
     parent.spawned.add(allow.action_id)
     parent.children.append(book)
     return book
+
+
+def _count(book: RunBook, event: Decided, sign: int) -> None:
+    """Count an allow where its kind is limited: for its run, and a child's for the whole tree."""
+    book.rate(event.kind).add(event.at_ns, sign)
+    if event.tool == SPAWN:
+        book.births.add(event.at_ns, sign)
 
 
 def _reserve(book: RunBook, event: Decided, sign: int) -> None:

@@ -2,7 +2,8 @@
 
 Rule 1: an allow is a child from its decision on: what is open and has not begun counts as what did.
 Rule 2: a child that has ended counts among the children; what it had in instances is its parent's again.
-Rule 3: a child comes of one open allow of its parent that names it and its mandate, and an allow has one child.
+Rule 3: an allow counts as a birth for an hour, in the whole tree, whatever became of it.
+Rule 4: a child comes of one open allow of its parent that names it and its mandate, and an allow has one child.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from safebox.firewall.core.mandate import Mandate, decode_mandate, mandate_digest
+from safebox.firewall.core.mandate import Mandate, document_digest, mandate_digest
 from safebox.firewall.core.narrowing import Taken
 from safebox.firewall.core.record import Decided, RunStarted
 
@@ -52,7 +53,7 @@ def named_by(parent: RunBook, started: RunStarted) -> Decided:
     if found is None or found.tool != SPAWN or found.action_id in parent.spawned:
         raise ValueError(f"no open allow of {parent.started.run} starts {started.run}")
     plan = msgspec.convert(found.plan, Plan)
-    if (plan.run, plan.mandate) != (started.run, mandate_digest(decode_mandate(bytes(started.mandate)))):
+    if (plan.run, plan.mandate) != (started.run, document_digest(bytes(started.mandate))):
         raise ValueError(f"{started.run} is not the child that was allowed")
     return found
 

@@ -58,7 +58,7 @@ def normalise_spawn(ask: AskSpawn) -> Spawn:
 
 
 def lineage_facts(
-    parent: Mandate, child: Mandate, *, known: bool, depth: int, depth_limit: int, taken: Taken, tree: int
+    parent: Mandate, child: Mandate, *, known: bool, depth: int, depth_limit: int, taken: Taken, tree: int, births: int
 ) -> dict[str, Any]:
     """`facts.lineage`.
 
@@ -70,6 +70,7 @@ def lineage_facts(
         depth_limit: the deepest generation that any run above the child grants.
         taken: what of its counted grants is shared out; its children count, ended ones too, with all they may have.
         tree: how many runs its tree has had, ended ones too.
+        births: how many children were allowed in its tree within the last hour.
     """
     return {
         "parent_known": known,
@@ -77,6 +78,7 @@ def lineage_facts(
         "depth_limit": depth_limit,
         "children": taken.children,
         "tree": tree,
+        "births_hour": births,
         "wider": list(wider(parent, child, taken)),
         "budget": [
             {"rail": rail, "amount": Amount(units, asset)}

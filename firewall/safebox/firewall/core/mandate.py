@@ -153,12 +153,16 @@ class InferenceGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LineageGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Child runs: how many, how deep below this run, and what they may be: which images, which exact command lines."""
+    """Child runs: how many, how deep below this run, and what they may be: which images, which exact command lines.
+
+    So many may begin an hour in the whole tree, whoever asks; without a number it is the policies' (`data/limits`).
+    """
 
     children: int
     depth: int
     images: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+    per_hour: int | None = None
 
 
 class ApprovalsGrant(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,7 +244,12 @@ def decode_mandate(document: bytes) -> Mandate:
 
 def mandate_digest(mandate: Mandate) -> str:
     """The name of exactly this mandate."""
-    return "sha256:" + hashlib.sha256(encode_mandate(mandate)).hexdigest()
+    return document_digest(encode_mandate(mandate))
+
+
+def document_digest(document: bytes) -> str:
+    """The name of a mandate by the words it was recorded with, which may be those of another version."""
+    return "sha256:" + hashlib.sha256(document).hexdigest()
 
 
 def as_builtins(mandate: Mandate) -> Any:

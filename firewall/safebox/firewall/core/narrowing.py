@@ -234,6 +234,7 @@ def _lineage(taken: Taken) -> Callable[[LineageGrant, LineageGrant], Compared]:
         "depth": not under.depth or under.depth < over.depth,
         "images": set(under.images) <= set(over.images),
         "commands": set(under.commands) <= set(over.commands),
+        "per_hour": over.per_hour is None or (under.per_hour is not None and under.per_hour <= over.per_hour),
     }
 
 

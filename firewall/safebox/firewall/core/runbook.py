@@ -30,7 +30,7 @@ from safebox.firewall.core.record import (
     WalletFrozen,
     WalletThawed,
 )
-from safebox.firewall.core.windows import MINUTE, Rates, Window
+from safebox.firewall.core.windows import HOUR, MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
 """The window of `facts.rates.denied_10m`."""
@@ -47,7 +47,7 @@ class RunBook:
     """What the ledger knows of one run."""
 
     __slots__ = (
-        "behaving", "children", "denied", "denied_count", "earned", "ended", "exposures", "frozen", "funded",
+        "behaving", "births", "children", "denied", "denied_count", "earned", "ended", "exposures", "frozen", "funded",
         "given_again", "holds", "keys", "killed", "lines", "mandate", "open", "out", "parent", "paused", "rates",
         "root", "settled", "spawned", "stalled", "started", "swept", "unknown", "unswept", "used",
     )  # fmt: skip
@@ -66,6 +66,7 @@ class RunBook:
         self.lines: dict[tuple[str, str], Line] = {
             line: Line(granted, above.get(line)) for line, granted in grants.items()
         }
+        self.births: Window = Window(HOUR) if parent is None else parent.births  # one for the whole tree
         self.children: list[RunBook] = []
         self.spawned: set[str] = set()
         self.exposures: dict[str, Charge] = {}

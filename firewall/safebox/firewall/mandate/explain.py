@@ -180,6 +180,7 @@ def _lineage(lineage: LineageGrant | None) -> Rail:
     depth = "" if lineage.depth == 1 else f", down to {lineage.depth} generations"
     may = [
         f"start {count(lineage.children, 'child run')}{depth}, each on a part of this budget",
+        *([] if lineage.per_hour is None else [f"start {lineage.per_hour} an hour at most, with those of children"]),
         *(f"start the image {image}" for image in lineage.images),
         *(f"run exactly: {command_line(command)}" for command in lineage.commands),
     ]

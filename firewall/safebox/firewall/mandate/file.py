@@ -58,7 +58,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "inference": ("models", "tokens", "budget"),
     "web": ("hosts", "per_hour"),
     "mcp": ("servers", "per_hour"),
-    "lineage": ("children", "depth", "images", "commands"),
+    "lineage": ("children", "depth", "images", "commands", "per_hour"),
     "approvals": ("group", "needed", "expires", "window"),
 }  # fmt: skip
 """Every section and key there is; in `[tokens]` and `[contracts]` each key is a name."""

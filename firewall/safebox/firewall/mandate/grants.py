@@ -191,6 +191,7 @@ def lineage_grant(lineage: Section) -> LineageGrant:
         depth=lineage.whole("depth", 0, DEPTH_MAX),
         images=_images(lineage) if "images" in lineage else (),
         commands=_commands(lineage) if "commands" in lineage else (),
+        per_hour=lineage.whole("per_hour", 0, CHILDREN_MAX) if "per_hour" in lineage else None,
     )
 
 

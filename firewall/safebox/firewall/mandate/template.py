@@ -95,6 +95,7 @@ budget = "1 USD"
 # depth = 0
 # images = ["safebox/base"]
 # commands = [["python", "child.py"]]
+# per_hour = 10                    # children that may begin an hour, those of children included
 '''
 
 

@@ -14,6 +14,7 @@ from safebox.firewall.drill.entry import CRITICAL, HIGH, Chapter
 from safebox.firewall.drill.node import MOST_FEE
 from safebox.firewall.drill.stage import Stage
 from safebox.firewall.drill.told import Told, mildest
+from safebox.firewall.mandate.grants import CHILDREN_MAX
 
 GAS: Final = 60_000
 MINUTES_10: Final = 600
@@ -350,6 +351,7 @@ async def _spawn(stage: Stage, **changes: Any) -> Told:
     asked: dict[str, Any] = {"image": lineage.images[0], "command": lineage.commands[0], "mandate": "[agent]"}
     asked |= {name: changes.pop(name) for name in ("image", "command") if name in changes}
     known: dict[str, Any] = {"parent_known": True, "depth": 1, "depth_limit": lineage.depth, "children": 0, "tree": 1}
+    known |= {"births_hour": 0}
     known |= {"wider": list[str](), "budget": list[Any](), **changes}
     return await stage.alone("agent.spawn", asked, learned={"lineage": known})
 
@@ -368,6 +370,12 @@ async def _(stage: Stage) -> Told:
         {"wider": ["wallet.budget"]}, {"depth": depth + 1}, {"children": children}, {"parent_known": False},
     )  # fmt: skip
     return mildest([await _spawn(stage, **change) for change in odd])
+
+
+@CHILDREN.attack("child_haste", "start children faster than a whole tree may have them", severity=HIGH,
+                 code="lineage.too_fast", mend=_LINEAGE, neighbour="child")  # fmt: skip
+async def _(stage: Stage) -> Told:
+    return await _spawn(stage, births_hour=CHILDREN_MAX)
 
 
 @CHILDREN.attack("child_programs", "start a child from another image, or with another command", severity=CRITICAL,
