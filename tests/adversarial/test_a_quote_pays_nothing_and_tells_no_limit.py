@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,14 +14,14 @@ import pytest
 from safebox.firewall.connectors import costs
 from safebox.firewall.connectors.care import Care
 from safebox.firewall.connectors.chain import ChainConnector
-from safebox.firewall.connectors.jsonrpc import Node, NodeRefused, NodeUnavailable, quantity
+from safebox.firewall.connectors.jsonrpc import NodeRefused, NodeUnavailable, quantity
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.arguments import GAS_MAX
 from safebox.firewall.core.costs import SAID_MAX
 from safebox.firewall.core.money import UNITS_MAX
 from safebox.firewall.core.record import Decided, Settled
 from safebox.firewall.core.reply import Reply, Status
-from safebox.firewall.drill.node import MemoryNode
+from safebox.firewall.drill.node import PLAIN_COST, MemoryNode
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.keystore import Keystore
@@ -173,25 +174,29 @@ async def test_nobody_tries_a_contract_with_money_the_wallet_does_not_hold(money
 # --- limits -------------------------------------------------------------------------------------------------------
 
 
-async def test_no_limit_of_the_mandate_changes_a_word_of_it(url: str, engine: EmbeddedEngine) -> None:
-    """Whoever may spend nothing is told the same as whoever may spend all, with the same wallet."""
-    node = Node(url)
+def mandate(fee: str, most: str, more: str) -> str:
+    text = MANDATE.replace('"100 gwei"', f'"{fee}"').replace('"0.5 ETH"', f'"{most}"')
+    return text.replace("[wallet.payees]", f"{more}[wallet.payees]")
+
+
+LIMITS: Final = [
+    *itertools.product(("1 wei", "1000 gwei"), ("0.000001 ETH", "0.9 ETH"), ("", 'per_day = "0.000002 ETH"\n'))
+]
+CARES: Final = [Care(stuck) for stuck in ("wait", "resend", "replace", "cancel")]
+
+
+@pytest.mark.parametrize("care", CARES, ids=lambda care: care.stuck)
+async def test_no_limit_of_the_mandate_changes_a_word_of_it(url: str, engine: EmbeddedEngine, care: Care) -> None:
+    """Whoever may spend next to nothing is told the same as whoever may spend all, with as much in the wallet."""
     answers: list[dict[str, Any]] = []
-    limits = itertools.product(("1 wei", "1000 gwei"), ("0.000001 ETH", "0.9 ETH"), ("", 'per_day = "0.000002 ETH"\n'))
-    for care in (Care("resend"), Care("replace"), Care("cancel")):
-        for fee, most, more in limits:
-            text = MANDATE.replace('"100 gwei"', f'"{fee}"').replace('"0.5 ETH"', f'"{most}"')
-            money = Money(
-                url, KEY, mandate=text.replace("[wallet.payees]", f"{more}[wallet.payees]"), engine=engine, care=care
-            )
-            await money.open(fund=False)
-            await send(node, KEY, money.address, value=CENT)
-            answers.append(await told(money, "0.001 ETH", max_fee_per_gas="20 gwei"))
-            answers.append(await told(money, "0.001 ETH", STRANGER, max_fee_per_gas="20 gwei") | {"to": PAYEE})
-            await money.close()
-        assert all(answer == answers[0] for answer in answers)
-        answers, limits = [], itertools.product(("1 wei",), ("0.9 ETH",), ("",))
-    await node.close()
+    for limits in LIMITS:
+        money = Money(url, KEY, mandate=mandate(*limits), engine=engine, care=care)
+        await money.open(fund=False)
+        await send(money.node, KEY, money.address, value=CENT)
+        answers.append(await told(money, "0.001 ETH", max_fee_per_gas="20 gwei"))
+        answers.append(await told(money, "0.001 ETH", STRANGER, max_fee_per_gas="20 gwei") | {"to": PAYEE})
+        await money.close()
+    assert all(answer == answers[0] for answer in answers)
 
 
 async def test_what_policy_would_say_of_the_transfer_is_not_told(money: Money) -> None:
@@ -206,13 +211,18 @@ async def test_what_policy_would_say_of_the_transfer_is_not_told(money: Money) -
     assert (await money.pay("0.6 ETH")).code == "transfer.over_per_transfer"
 
 
-async def test_it_pays_at_its_worst_what_replacements_may_pay(url: str, engine: EmbeddedEngine) -> None:
-    money = Money(url, KEY, engine=engine, care=Care("replace"), receipt_seconds=10)
+@pytest.mark.parametrize("care", CARES, ids=lambda care: care.stuck)
+@pytest.mark.parametrize("cap", ["20 gwei", "30 gwei", "100 gwei"])
+async def test_no_payment_reserves_more_than_was_quoted(url: str, engine: EmbeddedEngine, care: Care, cap: str) -> None:
+    money = Money(url, KEY, mandate=mandate(cap, "0.5 ETH", ""), engine=engine, care=care, receipt_seconds=10)
     await money.open()
-    answer = await told(money, max_fee_per_gas="20 gwei")
-    await money.pay(max_fee_per_gas="20 gwei")
+    asked = {"max_fee_per_gas": "20 gwei", "max_priority_fee_per_gas": "2 gwei"}
+    total = int((await told(money, **asked))["total"])
+    assert (await money.pay(**asked)).status is Status.DONE
     (reserved,) = money.decided[-1].charges
-    assert reserved.amount.units == int(answer["total"]) > ETHER // 10 + 21_000 * 20 * 10**9
+    first = ETHER // 10 + 21_000 * 20 * 10**9
+    assert first <= reserved.amount.units <= total
+    assert (reserved.amount.units == total) == (cap == "100 gwei" or care.stuck in ("wait", "resend", "cancel"))
     await money.close()
 
 
@@ -300,9 +310,9 @@ class Troubled(MemoryNode):
         return quantity(await self.call(method, *params))
 
 
-@pytest.fixture
-async def troubled(engine: EmbeddedEngine) -> AsyncIterator[tuple[Money, Troubled]]:
-    node, money = Troubled(), Money("http://127.0.0.1:9", KEY, engine=engine)
+@contextlib.asynccontextmanager
+async def in_memory(engine: EmbeddedEngine, text: str = MANDATE) -> AsyncGenerator[tuple[Money, Troubled]]:
+    node, money = Troubled(), Money("http://127.0.0.1:9", KEY, mandate=text, engine=engine)
     money.node = node  # type: ignore[assignment]
     node.funds = {Keystore(KEY).owner_address: 10 * ETHER}
     await money.open(fund=False)
@@ -312,6 +322,18 @@ async def troubled(engine: EmbeddedEngine) -> AsyncIterator[tuple[Money, Trouble
     node.funds[money.address] = ETHER
     yield money, node
     await chain.close()
+
+
+@pytest.fixture
+async def troubled(engine: EmbeddedEngine) -> AsyncIterator[tuple[Money, Troubled]]:
+    async with in_memory(engine) as both:
+        yield both
+
+
+@pytest.mark.parametrize("cap", ["1 wei", "2000 wei", "1000 gwei"])
+async def test_the_fee_is_the_networks_where_the_agent_names_none(engine: EmbeddedEngine, cap: str) -> None:
+    async with in_memory(engine, mandate(cap, "0.5 ETH", "")) as (money, _):
+        assert int((await told(money))["fee"]) == PLAIN_COST
 
 
 LONG: Final = "\x1b[31m" + "x" * 5_000 + "\u202e"
