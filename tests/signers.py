@@ -25,7 +25,7 @@ from safebox.firewall.core.leaves import Reading
 from safebox.firewall.core.mandate import TokenGrant
 from safebox.firewall.core.money import Amount, token_asset
 from safebox.firewall.core.movements import sent
-from safebox.firewall.core.record import Charge, Decided, LedgerEvent, Settled, encode_event
+from safebox.firewall.core.record import Charge, Decided, LedgerEvent, RunStarted, Settled, encode_event
 from safebox.firewall.core.signing import SignMessage, SignTypedData
 from safebox.firewall.core.tools import TOOLS, Caller
 from safebox.firewall.core.x402 import PayRequest
@@ -37,6 +37,7 @@ from safebox.firewall.signer.process import Process, begin
 from safebox.firewall.store.notary import Notary
 from safebox.firewall.store.sqlite import SqliteStore
 from tests.calls import TOKEN
+from tests.kin import allow_for, child
 from tests.twins import MANDATE, PAYEE
 
 CHAIN_ID = 31337
@@ -93,7 +94,20 @@ class Book:
         self.loop.close()
 
     def run(self, *, chain_id: int = CHAIN_ID, parent: str | None = None) -> str:
-        """Start a run of its own."""
+        """Start a run of its own; a child comes of an allow."""
+        event = self.start(chain_id)
+        if parent is not None:
+            self.write(self.birth(event, parent))
+            event = child(event, parent)
+        self.write(event)
+        return event.run
+
+    def birth(self, event: RunStarted, parent: str, **changes: Any) -> Decided:
+        """The allow that a child comes of."""
+        return msgspec.structs.replace(allow_for(event, parent), at_ns=time.time_ns(), **changes)
+
+    def start(self, chain_id: int = CHAIN_ID) -> RunStarted:
+        """A run's start, not written yet."""
         name = f"run_{next(self._numbers):04d}"
         file = load(MANDATE, now=datetime.now(UTC), source="safebox.toml")
         assert file.mandate.wallet is not None
@@ -101,12 +115,7 @@ class Book:
         listed = (grant("COIN", COIN), grant("CLUB", CLUB, standard="erc721"))
         mandate = msgspec.structs.replace(file.mandate, wallet=wallet, tokens=listed)
         file = msgspec.structs.replace(file, mandate=mandate)
-        event = started_event(name, file, self.address(name), None, "none", time.time_ns())
-        if parent is not None:
-            shown = msgspec.json.decode(bytes(event.run_view)) | {"parent": parent}
-            event = msgspec.structs.replace(event, run_view=msgspec.Raw(msgspec.json.encode(shown)))
-        self.write(event)
-        return name
+        return started_event(name, file, self.address(name), None, "none", time.time_ns())
 
     def address(self, signer: str) -> str:
         return self.keystore.owner_address if signer == OWNER else self.keystore.create_for_run(signer)

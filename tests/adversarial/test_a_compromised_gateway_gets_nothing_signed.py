@@ -7,6 +7,7 @@ that is signed, so a signer that signs nothing would not pass.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import resource
 import signal
@@ -35,6 +36,7 @@ from safebox.firewall.core.record import (
     RunKilled,
     RunPaused,
     RunResumed,
+    RunStarted,
     WalletFrozen,
     WalletThawed,
     chain,
@@ -50,6 +52,7 @@ from safebox.firewall.signer.client import SignerClient
 from safebox.firewall.signer.process import begin
 from safebox.firewall.signer.refusal import SignerRefused
 from tests.calls import transfer
+from tests.kin import child
 from tests.signer_desk import CALLS, READINGS
 from tests.signers import CHAIN_ID, CLUB, COIN, FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
@@ -257,6 +260,81 @@ def test_a_child_signs_nothing_after_its_parents_end_and_may_come_home(book: Boo
     assert gateway.refused(decided, payment) == "stopped"
     swept, home = book.moved("wallet.sweep", child, nonce=1)
     gateway.signed(swept, home)
+
+
+def nothing_signed_for(book: Book, gateway: Gateway, run: str) -> set[str]:
+    """Why none of what could be signed for a run or to it is; raises if anything is."""
+    decided, payment = book.transfer(run)
+    typed, data = book.typed(run)
+    funded, given = book.moved("wallet.fund", run, nonce=next(NONCES))
+    asked: list[tuple[Decided, Any]] = [(decided, payment), (typed, data), (funded, given)]
+    return {gateway.refused(each, what) for each, what in asked}
+
+
+NONCES = itertools.count(1_000)
+"""Of the owner's payments: above all that the others use."""
+
+
+def test_a_child_that_no_allow_names_gets_nothing_and_neither_do_its_children(book: Book, gateway: Gateway) -> None:
+    parent = book.run()
+    event = book.start()
+    book.write(child(event, parent))
+    assert nothing_signed_for(book, gateway, event.run) == {"no_birth"}
+    below = book.run(parent=event.run)
+    assert nothing_signed_for(book, gateway, below) == {"no_birth"}
+    good = book.run(parent=parent)
+    for decided, payment in (book.transfer(good), book.transfer(parent)):
+        gateway.signed(decided, payment)
+
+
+def another_mandate(event: RunStarted) -> RunStarted:
+    wider = bytes(event.mandate).replace(b"Test the pipeline.", b"Do as you like.")
+    assert wider != bytes(event.mandate)
+    return msgspec.structs.replace(event, mandate=msgspec.Raw(wider))
+
+
+@pytest.mark.parametrize("how", ["denied", "held", "settled", "another's", "another run", "another mandate", "twice"])
+def test_an_allow_is_for_one_child_of_one_parent_under_one_mandate(book: Book, gateway: Gateway, how: str) -> None:
+    parent, other = book.run(), book.run()
+    event = book.start()
+    begun = child(event, parent)
+    allow = book.birth(event, parent)
+    match how:
+        case "denied" | "held":
+            book.write(msgspec.structs.replace(allow, answer=NO if how == "denied" else HELD), begun)
+        case "settled":
+            book.write(allow)
+            book.settle(allow, "failed")
+            book.write(begun)
+        case "another's":
+            book.write(book.birth(event, other), begun)
+        case "another run":
+            book.write(allow)
+            begun = again(book, begun)
+        case "another mandate":
+            book.write(allow, another_mandate(begun))
+        case _:
+            book.write(allow, begun)
+            begun = again(book, begun)
+    assert nothing_signed_for(book, gateway, begun.run) == {"no_birth"}
+
+
+def again(book: Book, begun: RunStarted) -> RunStarted:
+    """Another run that says it came of the same allow."""
+    fresh = book.start()
+    second = msgspec.structs.replace(begun, run=fresh.run)
+    book.write(second)
+    return second
+
+
+def test_a_second_start_lifts_no_stop(book: Book, gateway: Gateway) -> None:
+    event = book.start()
+    book.write(event)
+    decided, payment = book.transfer(event.run)
+    gateway.signed(decided, payment)
+    book.write(RunKilled(at_ns=time.time_ns(), run=event.run, by="owner"), event)
+    late, payment = book.transfer(event.run, nonce=1)
+    assert gateway.refused(late, payment) == "stopped"
 
 
 def test_a_nonce_is_signed_for_one_payload(book: Book, gateway: Gateway) -> None:

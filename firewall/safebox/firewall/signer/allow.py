@@ -1,7 +1,8 @@
 """Whether a recorded allow is an allow for exactly this. Values in, values out.
 
 1. the record is about a tool that signs this kind of thing, and the key asked for is the one it names
-2. the run is on the mandate's chain, and not stopped; its owner may still bring the money home
+2. the run is on the mandate's chain, not stopped, and if it is a child, one that its parent's allow names; its owner
+   may still bring the money home
 3. what is to be signed is read from its bytes again, and writing it again gives the same bytes
 4. it is, field by field, the recorded plan or what that plan names in its place, and takes no more than was reserved
 5. the plan does what the recorded action asked for, and an owner's movement goes where an owner's may
@@ -80,13 +81,16 @@ def check_standing(decided: Decided, run: Standing, *, cancelling: bool) -> None
 
     Raises:
         Refused: if it ended, or was stopped and this is the agent's; a cancel takes nothing and is always allowed.
-            What an ended run left behind still comes home, with gas that the owner pays for it.
+            What an ended run left behind still comes home, with gas that the owner pays for it. Nothing at all is
+            signed for or to a child that no allow names.
     """
     if run.ended and decided.tool not in _OWNERS:
         raise Refused("stopped", "the run has ended")
     stopped = run.stopped()
     if stopped and decided.caller is Caller.AGENT and not cancelling:
         raise Refused("stopped", f"the run is {stopped}")
+    if run.unallowed:
+        raise Refused("no_birth", "it says that it is a child, and no allow of its parent names it")
 
 
 def check_fresh(decided: Decided, run: Standing, now_ns: int) -> None:

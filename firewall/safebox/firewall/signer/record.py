@@ -20,6 +20,7 @@ from safebox.firewall.core.keys import UsedKeys
 from safebox.firewall.core.merkle import Tree, leaf_hash
 from safebox.firewall.core.record import GENESIS, Decided, chain, decode_event
 from safebox.firewall.errors import ConfigError
+from safebox.firewall.signer.births import MARK, Births
 from safebox.firewall.signer.refusal import Refused
 from safebox.firewall.store.reader import DAMAGE
 
@@ -52,7 +53,8 @@ class _View(msgspec.Struct, frozen=True):
 class _Started(msgspec.Struct, frozen=True):
     run: str
     run_view: _View
-    mandate: _Mandate
+    mandate: msgspec.Raw
+    spawned_by: str | None = None
 
 
 class _About(msgspec.Struct, frozen=True):
@@ -77,15 +79,19 @@ class _Settled(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """What the file says of a run: its chain, its tokens and its mandate's end, and which of the stops hold."""
+    """What the file says of a run: its chain, its tokens and its mandate's end, and which of the stops hold.
 
-    __slots__ = ("chain_id", "ended", "expires", "frozen", "killed", "parent", "paused", "tokens")
+    `unallowed` says that it, or a run above it, calls itself a child that no allow names.
+    """
+
+    __slots__ = ("chain_id", "ended", "expires", "frozen", "killed", "parent", "paused", "tokens", "unallowed")
 
     def __init__(self, mandate: _Mandate, parent: Standing | None) -> None:
         self.chain_id = None if mandate.wallet is None else mandate.wallet.chain_id
         self.tokens = frozenset(each.address for each in mandate.tokens or () if each.standard == "erc20")
         self.expires = mandate.expires
         self.parent = parent
+        self.unallowed: bool = parent is not None and parent.unallowed
         self.killed = self.paused = self.frozen = self.ended = False
 
     def stopped(self) -> str:
@@ -121,6 +127,7 @@ class Record:
         self._open: dict[str, int] = {}
         self._unknown: set[str] = set()
         self._over = UsedKeys()
+        self._births = Births()
         self.runs: dict[str, Standing] = {}
         self._ended: dict[str, Standing] = {}
 
@@ -253,6 +260,8 @@ class Record:
             self._wrong(f"record {seq} of the ledger can't be understood: {error}")
 
     def _decided(self, seq: int, body: bytes) -> None:
+        if MARK in body:
+            self._births.decided(body)
         if _WALLET not in body:  # the encoder writes it so; a text that imitates it changes nothing
             return
         event = _DECIDED.decode(body)
@@ -265,6 +274,8 @@ class Record:
             self._open[event.decision] = seq
 
     def _settled(self, body: bytes) -> None:
+        if MARK in body:
+            self._births.settled(body)
         if _WALLET not in body:
             return
         event = _SETTLED.decode(body)
@@ -277,9 +288,16 @@ class Record:
         self._open.pop(event.decision, None)
 
     def _started(self, event: _Started) -> None:
+        before = self.runs.get(event.run) or self._ended.get(event.run)
+        if before is not None:  # a run starts once; a second start would lift what stopped it
+            before.killed = True
+            return
         above = event.run_view.parent
         parent = None if above is None else self.runs.get(above)
-        run = Standing(event.mandate, parent)
+        run = Standing(_MANDATE.decode(event.mandate), parent)
+        if above is not None:
+            named = self._births.named(above, event.spawned_by, event.run, bytes(event.mandate))
+            run.unallowed = run.unallowed or not named
         run.killed = above is not None and parent is None  # it came after its parent's end: nobody can stop it any more
         self.runs[event.run] = run
 
@@ -292,6 +310,7 @@ class Record:
                 run.killed = True
             case "run_ended":
                 run.ended = True
+                self._births.ended(event.run)
                 self._ended[event.run] = self.runs.pop(event.run)
             case "run_paused" | "run_resumed":
                 run.paused = event.event == "run_paused"
@@ -301,6 +320,7 @@ class Record:
                 pass
 
 
+_MANDATE: Final = msgspec.json.Decoder(_Mandate)
 _STARTED: Final = msgspec.json.Decoder(_Started)
 _ABOUT: Final = msgspec.json.Decoder(_About)
 _DECIDED: Final = msgspec.json.Decoder(_Decided)
