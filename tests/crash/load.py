@@ -65,7 +65,7 @@ max_minutes = 2
 """
 LOST: Final = (urllib.error.URLError, http.client.HTTPException, OSError)
 CHAIN_READ: Final = b'{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}'
-READS: Final = frozenset({"wallet.balance", "compute.status"})
+READS: Final = frozenset({"wallet.balance", "wallet.quote", "compute.status"})
 KEYED: Final = 0.7
 """How much of what is asked is asked under a key."""
 AGAIN: Final = 0.15
@@ -152,8 +152,9 @@ class Client:
         return started
 
     def read(self) -> None:
-        """Look around: a balance, the chain, the models."""
+        """Look around: a balance, what a payment would cost, the chain, the models."""
         self.ask("wallet.balance", "", {}, keyed=False)
+        self.ask("wallet.quote", "", {"to": PAYEE, "amount": "1 gwei"}, keyed=False)
         with suppress(*LOST):
             ask_http(
                 f"http://127.0.0.1:{self._ports[2]}", b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'

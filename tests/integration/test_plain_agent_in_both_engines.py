@@ -125,7 +125,7 @@ def test_an_unmodified_program_pays_whom_it_may_and_nobody_else(home: Home, engi
     assert "paid in block 2, status 1" in log
     assert "Web3RPCError" in log
     assert "transfer.payee_not_listed" in log
-    assert "tools here: wallet.transfer, wallet.balance" in log
+    assert "tools here: wallet.transfer, wallet.balance, wallet.quote" in log
     verdicts = [
         (event["tool"], event["action"]["args"]["to"], event["answer"]["verdict"])
         for event in home.events("decided")

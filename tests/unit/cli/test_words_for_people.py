@@ -33,6 +33,13 @@ def test_amounts_are_told_exactly_whatever_form_they_come_in() -> None:
     assert money({"asset": "DOGE", "units": "5"}) == "5 DOGE"
 
 
+def test_a_quote_is_told_as_the_question_it_is() -> None:
+    to = "0x52908400098527886E0F7030069857D2E4169EE7"
+    event = {"tool": "wallet.quote", "action": {"args": {"to": to, "amount": "0.1 ETH", "gas": None}}}
+    assert summary(event) == "ask what 0.1 ETH → 0x5290…9EE7 would cost"
+    assert summary(event, full=True) == f"ask what 0.1 ETH → {to} would cost"
+
+
 def test_a_tool_nobody_wrote_words_for_is_told_as_json() -> None:
     event = {"tool": "web.get", "action": {"args": {"url": "https://a.example/\x1b"}}}
     assert summary(event) == '{"url": "https://a.example/\\u001b"}'
