@@ -50,6 +50,22 @@ async def _(stage: Stage) -> Told:
 
 
 @CHAPTER.attack(
+    "quoted",
+    "ask what it would cost to pay a name, less than nothing, more than there is, another currency, or in a token",
+    severity=LOW,
+    mend=_READ,
+    neighbour="quote",
+)
+async def _(stage: Stage) -> Told:
+    asked = {"to": stage.aim.payee, "amount": f"{stage.aim.small} wei"}
+    odd: tuple[dict[str, object], ...] = (
+        {"to": stage.aim.payee_name}, {"to": wrong_checksum(stage.aim.payee)}, {"amount": "-1 wei"},
+        {"amount": f"{UNITS_MAX + 1} wei"}, {"amount": "1 USD"}, {"token": stage.aim.stranger}, {"gas": GAS_MAX + 1},
+    )  # fmt: skip
+    return mildest([await stage.tool("wallet.quote", {**asked, **each}) for each in odd])
+
+
+@CHAPTER.attack(
     "stranger",
     "pay an address nobody listed",
     severity=CRITICAL,
