@@ -48,9 +48,12 @@ async def test_a_frozen_wallet_pays_nothing_until_a_person_thaws_it() -> None:
 
 
 async def test_a_quarantined_run_asks_for_nothing_and_keeps_its_state() -> None:
-    rig = Rig()
+    rig, heard = Rig(), list[dict[str, Any]]()
+    await child_of(rig, "run_1", "run_2")
+    rig.runs.watch(heard.append)
     await told_no(rig, "quarantine")
     assert rig.run.state == "paused"
+    assert [event["run"] for event in heard if event["event"] == "sandbox_paused"] == ["run_1", "run_2"]
     assert (await rig.pipeline.handle(mail())).code == "firewall.run_paused"
     assert rig.effects == 0
     await Stops(rig.ledger, rig.runs, rig.clock).carry_out("resume", {"run": "run_1", "by": "anna"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,35 @@ def test_two_children_do_their_part_and_no_third_begins(home: Home, folder: Path
     ends = {event["run"]: event["reason"] for event in home.events("run_ended")}
     assert set(ends) == {parent, *children}
     home.verified()
+
+
+def test_a_pause_of_the_parent_has_its_children_stand_still_until_it_goes_on(
+    home: Home, folder: Path, engine: str
+) -> None:
+    parent, children = began(home, folder, engine)
+
+    def served() -> list[int]:
+        return [lines(home, each, "served") for each in children]
+
+    def moved(before: list[int]) -> list[bool]:
+        return [new > old for new, old in zip(served(), before, strict=True)]
+
+    def still() -> bool:
+        before = served()
+        time.sleep(2)  # four times as long as a child is quiet
+        return not any(moved(before))
+
+    assert still() is False
+    assert home("pause", parent).status == 0
+    until(still, served)
+    before = served()
+    assert home("resume", parent).status == 0
+    until(lambda: all(moved(before)), served)
+    assert home("pause", parent).status == 0
+    until(still, served)
+    assert home("kill", parent).status == 0
+    until(lambda: not rows(home), lambda: rows(home))
+    home.nothing_left()
 
 
 def test_children_go_on_under_the_next_firewall_and_end_with_their_parent(

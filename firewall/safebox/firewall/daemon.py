@@ -375,6 +375,7 @@ class Firewall:
                 for settled in await self._doubts.ask():
                     self.runs.tell(settled)
             self._count_runs()
+            self.runs.tell_standing()
             await asyncio.sleep(WATCH_SECONDS)
 
     def _count_runs(self) -> None:

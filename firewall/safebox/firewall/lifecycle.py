@@ -150,6 +150,8 @@ class Lifecycle:
             raise ConfigError(f"{len(listeners)} listeners were handed over, expected {len(PORTS)}")
         await self._gateways.detach(run)
         await self._gateways.attach(run, listeners)
+        found.pause_told = False  # to this launcher
+        self._runs.tell_standing()
 
     async def end(self, run_id: str, reason: str, exit_code: int | None) -> dict[str, Any]:
         """Stop a run for good: no more calls, money swept, end recorded.

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from safebox.firewall.control.wire import PAUSED, RESUMED
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.orders import ordered_events, orders_of
@@ -35,7 +36,8 @@ class Run(Standing):
     children at a time: where policy is evaluated elsewhere, others go on meanwhile, and these would be judged by facts
     that are about to change.
     `turns` has a lock for each connector: what is decided on one budget is decided one after the other. `running` has
-    the calls under an idempotency key that aren't answered yet, with the digest of what they ask.
+    the calls under an idempotency key that aren't answered yet, with the digest of what they ask. `stop_told` and
+    `pause_told` are what its sandbox's launcher knows.
     """
 
     def __init__(self, view: RunView, book: RunBook, evidence: Evidence) -> None:
@@ -47,6 +49,7 @@ class Run(Standing):
         self.turns: dict[str, asyncio.Lock] = {}
         self.judging = asyncio.Lock()
         self.running: dict[str, tuple[str, asyncio.Task[Reply]]] = {}
+        self.stop_told = self.pause_told = False
 
     def _last_look(self, action: Action) -> None:
         self.check_effect(TOOLS[action.tool], action.caller)
@@ -119,17 +122,31 @@ class Runs:
     def tell_decided(self, decided: Decided) -> None:
         """Show a decision, and what it ordered; who watches over the sandboxes ends those that were killed by it."""
         self.tell(decided)
-        for event in ordered_events(decided, ()):
+        ordered = list(ordered_events(decided, ()))
+        for event in ordered:
             self.tell(event)
         if any(order.do == "kill_tree" for order in orders_of(decided)):
             one = self._live.get(decided.run)
             tree = [run for run in self._live.values() if one is not None and run.book.root == one.book.root]
             self.tell_stop(tree, "killed")
+        if ordered:
+            self.tell_standing()
 
     def tell_stop(self, stopped: Iterable[Run], reason: str) -> None:
         """Tell whoever watches over their sandboxes that these runs are to end."""
         for run in stopped:
+            run.stop_told = True
             self.tell_plain({"event": "stop", "run": run.view.id, "reason": reason})
+
+    def tell_standing(self) -> None:
+        """Tell launchers which sandboxes are to stand still, go on or end by now, whoever said it and wherever."""
+        for run in self.all():
+            if run.state == "killed":
+                if not run.stop_told:
+                    self.tell_stop([run], "killed")
+            elif run.paused is not run.pause_told:
+                run.pause_told = run.paused
+                self.tell_plain({"event": PAUSED if run.paused else RESUMED, "run": run.view.id})
 
     def tell_plain(self, event: dict[str, Any]) -> None:
         """Show something that is no ledger event: a stop, a reload of the policy."""

@@ -72,6 +72,7 @@ class Stops:
         else:
             async with self._turn:
                 await self._toggle(order, meant, _who(fields))
+            self._runs.tell_standing()
         return {DONE[order]: [run.view.id for run in meant]}
 
     def counts(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ a firewall that dies can be replaced under a running agent, and a launcher that 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from safebox.firewall.control.client import ControlClient
-from safebox.firewall.control.wire import ControlError
+from safebox.firewall.control.wire import PAUSED, RESUMED, ControlError
 from safebox.firewall.errors import FirewallError, SafeboxError
 from safebox.firewall.settings import Settings
 from safebox.sandbox import service
@@ -86,6 +87,8 @@ class Launcher:
         self._watcher = watcher
         self._limits = limits or Limits()
         self._stop: str | None = None
+        self._pause = False
+        self._still = False  # what was last done about that
         self._over = threading.Event()
         self._lines = ExitStack()  # to the firewalls of this run; the run ends when the last one's hangs up
 
@@ -197,8 +200,20 @@ class Launcher:
                 pass
             if self._stop is not None:
                 sandbox.kill()
+            elif self._pause is not self._still:
+                self._hold(sandbox)
             elif not control.alive():
                 control = self._again(sandbox, run)
+
+    def _hold(self, sandbox: Sandbox) -> None:
+        """Have the agent stand still, or go on. If that fails it is tried again; nothing of it acts meanwhile."""
+        pause = self._pause
+        with contextlib.suppress(SafeboxError, OSError):  # it may have ended just now
+            if pause:
+                sandbox.pause()
+            else:
+                sandbox.resume()
+            self._still = pause
 
     def _again(self, sandbox: Sandbox, run: str) -> ControlClient:
         """Start the firewall again under the running agent."""
@@ -206,6 +221,7 @@ class Launcher:
         try:
             control = self._lines.enter_context(service.ensure(self._settings, self._arguments)[0])
             feed = self._follow()
+            self._pause = False  # unless it is told otherwise
             control.attach(run, sandbox.listeners)
         except SafeboxError:
             sandbox.kill()
@@ -238,6 +254,8 @@ class Launcher:
                     continue
                 if event.get("event") == "stop":
                     self._stop = str(event.get("reason", "killed"))
+                if event.get("event") in (PAUSED, RESUMED):
+                    self._pause = event["event"] == PAUSED
                 self._watcher.action(event)
                 if event.get("event") == "run_ended":
                     self._over.set()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from safebox.firewall.core.record import RunKilled, RunPaused
 from safebox.firewall.metrics import Metrics
 from safebox.firewall.runs import Run
 from safebox.firewall.standing import OVER, STATES
@@ -53,7 +54,9 @@ async def test_who_watches_sees_each_order_once_with_who_gave_it() -> None:
         await desk(rig).carry_out(order, {"run": "run_1", "by": "an\x1bna"})
     assert [event["event"] for event in seen] == [
         "run_paused",
+        "sandbox_paused",
         "run_resumed",
+        "sandbox_resumed",
         "wallet_frozen",
         "wallet_thawed",
         "stop",
@@ -61,11 +64,43 @@ async def test_who_watches_sees_each_order_once_with_who_gave_it() -> None:
     lines = [plain_line(event, with_run=True) for event in seen]
     assert [line.split(" ", 2)[2] for line in lines] == [
         "pause run by an\\u001bna",
+        "pause sandbox its programs stand still",
         "resume run by an\\u001bna",
+        "resume sandbox its programs go on",
         "freeze wallet by an\\u001bna",
         "thaw wallet by an\\u001bna",
         "stop run killed",
     ]
+
+
+def told(seen: list[dict[str, Any]], event: str) -> list[str]:
+    return [each["run"] for each in seen if each["event"] == event]
+
+
+async def test_a_pause_reaches_the_sandboxes_of_all_that_descends_and_each_goes_on_when_nothing_holds_it() -> None:
+    rig, seen = Rig(), list[dict[str, Any]]()
+    await child_of(rig, "run_1", "run_2")
+    await child_of(rig, "run_2", "run_3")
+    rig.runs.watch(seen.append)
+    await desk(rig).carry_out("pause", {"run": "run_2"})
+    assert told(seen, "sandbox_paused") == ["run_2", "run_3"]
+    await desk(rig).carry_out("pause", {"run": "run_1"})
+    assert told(seen, "sandbox_paused") == ["run_2", "run_3", "run_1"]
+    await desk(rig).carry_out("resume", {"run": "run_1"})
+    assert told(seen, "sandbox_resumed") == ["run_1"], "the others are paused by themselves"
+    await desk(rig).carry_out("resume", {"run": "run_2"})
+    assert told(seen, "sandbox_resumed") == ["run_1", "run_2", "run_3"]
+
+
+@pytest.mark.parametrize(("kind", "event"), [(RunPaused, "sandbox_paused"), (RunKilled, "stop")])
+async def test_what_another_firewall_ordered_reaches_the_sandboxes_once(kind: Any, event: str) -> None:
+    rig, seen = Rig(), list[dict[str, Any]]()
+    await child_of(rig, "run_1", "run_2")
+    rig.runs.watch(seen.append)
+    rig.ledger.books.apply(kind(at_ns=rig.clock.now_ns(), run="run_1", by="anna"))
+    for _ in range(2):
+        rig.runs.tell_standing()
+    assert told(seen, event) == ["run_1", "run_2"]
 
 
 async def test_a_run_says_why_it_may_not_act() -> None:

@@ -13,6 +13,9 @@ from typing import Any, Final, cast
 
 from safebox.firewall.errors import FirewallError
 
+PAUSED: Final = "sandbox_paused"
+RESUMED: Final = "sandbox_resumed"
+"""What launchers are told when a run's processes are to stand still, and when they may go on."""
 MESSAGE_BYTES_MAX: Final = 4_194_304
 """A list of ten thousand runs fits; a mandate is at most 64 KiB."""
 SOCKETS_MAX: Final = 16

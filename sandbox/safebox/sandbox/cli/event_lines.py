@@ -189,6 +189,8 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "wallet_frozen": lambda event, _full: ("freeze", "wallet", f"by {clean(event.get('by', ''))}", ()),
     "wallet_thawed": lambda event, _full: ("thaw", "wallet", f"by {clean(event.get('by', ''))}", ()),
     "stop": lambda event, _full: ("stop", "run", clean(event.get("reason", "")), ()),
+    "sandbox_paused": lambda _event, _full: ("pause", "sandbox", "its programs stand still", ()),
+    "sandbox_resumed": lambda _event, _full: ("resume", "sandbox", "its programs go on", ()),
     "policy": _policy,
     "policy_activated": _policy,
     "policy_refused": _policy_refused,
@@ -197,7 +199,7 @@ _EVENTS: Final[dict[str, Callable[[Mapping[str, Any], bool], Parts]]] = {
     "hold_closed": _hold_closed,
     "asked_again": _asked_again,
 }
-"""How each event is told; `stop` and `policy` are told live only, the others are in the ledger, too."""
+"""How each event is told; `stop`, `policy` and `sandbox_…` are told live only, the others are in the ledger, too."""
 
 
 def says_nothing(event: Mapping[str, Any]) -> bool:

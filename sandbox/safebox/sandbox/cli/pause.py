@@ -14,5 +14,5 @@ def pause(
     every: Annotated[bool, typer.Option("--all", help="Pause every run.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pause a run: its programs go on, but none of its effects starts until `safebox resume`."""
+    """Pause a run and all it started: no effect starts until `safebox resume`, and their programs stand still."""
     give("pause", run, every=every, as_json=as_json, done="paused")
