@@ -24,6 +24,7 @@ from safebox.firewall.core.action import Call
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Received
 from safebox.firewall.core.tools import Caller
+from safebox.firewall.credentials import credentials
 from safebox.firewall.duties import Duties
 from safebox.firewall.engines.reload import Reload
 from safebox.firewall.errors import CallerError, FirewallError, LedgerUnavailable
@@ -170,6 +171,7 @@ class Firewall:
             launches=Launches(
                 engine=self.engine, ledger=self.ledger, runs=self.runs, clock=self.clock, metrics=self.metrics
             ),
+            secrets=credentials(self._settings),
         )
         self._stops = Stops(self.ledger, self.runs, self.clock)
         self.approvals = self._approvals_desk()

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -19,6 +19,7 @@ from safebox.firewall.core.kinship import depth_of
 from safebox.firewall.core.mandate import Mandate, encode_mandate, mandate_digest
 from safebox.firewall.core.record import RunEnded, RunStarted
 from safebox.firewall.core.reply import Reply, Status
+from safebox.firewall.credentials import canary
 from safebox.firewall.errors import ConfigError, FirewallError
 from safebox.firewall.evidence import Evidence
 from safebox.firewall.gateways.limits import PORTS
@@ -34,12 +35,9 @@ from safebox.firewall.treasury import Treasury
 
 _LOG = logging.getLogger(__name__)
 
-PLACEHOLDER_KEY: Final = "placeholder: the firewall holds the real key"
-"""SDKs want a key; no key enters a sandbox."""
-
 
 class Lifecycle:
-    """Starts, attaches, restores and ends runs."""
+    """Starts, attaches, restores and ends runs; nothing they send may hold one of `secrets`."""
 
     def __init__(
         self,
@@ -52,6 +50,7 @@ class Lifecycle:
         clock: SystemClock,
         launches: Launches,
         connectors: Container[str],
+        secrets: tuple[bytes, ...] = (),
     ) -> None:
         self._launches = launches
         self._ledger = ledger
@@ -61,6 +60,7 @@ class Lifecycle:
         self._gateways = gateways
         self._clock = clock
         self._connectors = connectors
+        self._secrets = secrets
 
     async def start(self, mandate: str, source: str, folder: str | None, engine: str) -> dict[str, Any]:
         """Start a run under a mandate file's text; returns its id, address, ports and environment.
@@ -184,7 +184,8 @@ class Lifecycle:
         folder = Path(started.folder) if started.folder is not None else None
         texts = {"the task": started.task, "the mandate": bytes(started.mandate).decode()}
         sources = read_sources(folder, texts, inbox=started.inbox)
-        run = Run(view, self._ledger.book(started.run), Evidence(sources))
+        secrets = (canary(started.run).encode(), *self._secrets)
+        run = Run(view, self._ledger.book(started.run), Evidence(sources, secrets))
         self._runs.add(run)
         return run
 
@@ -212,7 +213,7 @@ def environment(run: str, file: RunFile, address: str | None) -> dict[str, str]:
         "SAFEBOX_RUN_ID": run,
         "SAFEBOX_TASK": file.task,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{PORTS['inference']}/v1",
-        "OPENAI_API_KEY": PLACEHOLDER_KEY,
+        "OPENAI_API_KEY": canary(run),
         "OPENAI_MODEL": inference.models[0] if inference is not None and inference.models else "",
         "WEB3_PROVIDER_URI": f"http://127.0.0.1:{PORTS['ethereum']}",
         "WEB3_WS_PROVIDER_URI": f"ws://127.0.0.1:{PORTS['ethereum']}",

@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     a block is final at once, and `CONFIRMATIONS` elsewhere. `stuck` says what is done with payments that aren't mined
     after `stuck_seconds` (`connectors.care.Care`).
     `opa` is the address of an OPA server on this machine that evaluates policy; None: this process does.
-    `compute_url` is the address of the compute provider; None: the engine of this machine.
+    `compute_url` is the address of the compute provider; None: the engine of this machine. `compute_key` lets in there.
     `asset_prices` is the file with what assets cost, for mandates with a total (`prices.PriceList`).
     `checkpoint_to` are files and http(s) addresses where the ledger's checkpoints are kept a second time.
     """
@@ -78,6 +78,7 @@ class Settings(NamedTuple):
     stuck_seconds: int = STUCK_SECONDS
     asset_prices: Path | None = None
     compute_url: str | None = None
+    compute_key: str | None = None
 
     def confirmations_on(self, chain_id: int) -> int:
         """How many blocks must hold a payment on this chain until it is final."""

@@ -119,6 +119,7 @@ class Setup(NamedTuple):
             stuck_seconds=self.stuck_after,
             asset_prices=self.prices.absolute() if self.prices else None,
             compute_url=self.compute_url,
+            compute_key=_compute_key(),
             prices=self._rents(),
         )
 
@@ -134,7 +135,7 @@ class Setup(NamedTuple):
             return LocalCompute(engine)
         from safebox.firewall.connectors.http_compute import HttpCompute
 
-        return HttpCompute(self.compute_url, os.environ.get("SAFEBOX_COMPUTE_KEY") or None)
+        return HttpCompute(self.compute_url, _compute_key())
 
     def _rents(self) -> dict[str, ImagePrice] | None:
         if self.compute_prices and self.compute_url is None:
@@ -189,6 +190,10 @@ def _rent(text: str) -> tuple[str, ImagePrice]:
     if not image or not (price.isascii() and price.isdecimal()):
         raise ConfigError(f"{text!r} is not a price", remedy="write IMAGE=MICRO_USD, as in safebox/base=10000")
     return image, ImagePrice(per_minute=int(price))
+
+
+def _compute_key() -> str | None:
+    return os.environ.get("SAFEBOX_COMPUTE_KEY") or None
 
 
 def _price(text: str) -> tuple[str, ModelPrice]:
