@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from safebox.firewall.core.tools import TOOLS, Caller
+from safebox.firewall.gateways.ethereum_sign import SIGNS
 from safebox.firewall.lifecycle import environment
 from safebox.firewall.mandate.file import load
 from safebox.sandbox.cli.commands import COMMANDS
@@ -154,6 +156,14 @@ def _variables() -> set[str]:
     text = (ROOT / "agents/examples/treasurer/safebox.toml").read_text()
     file = load(text, now=datetime.now(UTC), source="safebox.toml")
     return set(environment("run_1", file, "0x" + "11" * 20))
+
+
+def test_the_readme_says_each_way_an_agent_may_use_its_wallet() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Its wallet\n")[1].split("\n## ")[0]
+    asked = {tool.name for tool in TOOLS.values() if tool.name.startswith("wallet.") and tool.caller is Caller.AGENT}
+    assert set(re.findall(r"`(wallet\.\w+)`", section)) == asked
+    signed = set(re.findall(r"`(eth_sendTransaction|eth_sign\w*|personal_sign)`", section))
+    assert signed == {"eth_sendTransaction", *SIGNS}
 
 
 @pytest.mark.parametrize("name", ["README.md", "agents/README.md"])
