@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from langchain_core.messages import ToolMessage
@@ -17,6 +18,8 @@ from openai.types.chat.chat_completion_message_function_tool_call import (
 from safebox.agents import BadRequest, Client, Denied, EffectFailed, Toolbox
 from safebox.agents.langchain import SafeboxToolkit
 from safebox.agents.openai import FunctionTools
+from safebox.firewall.core.action import Call
+from safebox.firewall.core.reply import Status
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
 from safebox.firewall.engines.embedded import EmbeddedEngine
 from safebox.firewall.keystore import Keystore
@@ -113,3 +116,22 @@ async def test_a_client_is_told_what_is_wrong_by_the_kind_of_error(client: Clien
         await asyncio.to_thread(client.call, "wallet.quote", ASKED | {"token": STRANGER})
     with pytest.raises(EffectFailed, match="nonce 9"):
         await asyncio.to_thread(client.call, "wallet.quote", ASKED | {"nonce": 9})
+
+
+async def test_a_site_that_limits_looking_limits_asking_with_it(url: str, tmp_path: Path) -> None:
+    limits = tmp_path / "data/limits/data.json"
+    limits.parent.mkdir(parents=True)
+    limits.write_text('{"rate": {"kinds": {"wallet_read": {"minute": 3}}}}')
+    money = Money(url, KEY, engine=EmbeddedEngine(load_bundle([pack_folder(), tmp_path])))
+    await money.open()
+    looks: list[tuple[str, dict[str, Any]]] = [
+        ("wallet.quote", ASKED),
+        ("wallet.balance", {}),
+        ("wallet.quote", ASKED),
+        ("wallet.quote", ASKED),
+    ]
+    calls = [Call(run=money.name, tool=tool, arguments=arguments) for tool, arguments in looks]
+    *done, over = [await money.pipeline.handle(call) for call in calls]
+    assert [reply.status for reply in done] == [Status.DONE] * 3
+    assert (over.status, over.code, over.result) == (Status.LIMITED, "rate.per_minute", None)
+    await money.close()

@@ -93,6 +93,7 @@ class ChainConnector:
         self._broadcaster = Broadcaster(self._node, receipt_seconds, self._finality)
         self._for_agents = Broadcaster(self._node, min(receipt_seconds, AGENT_SECONDS), self._finality)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def quote(self, action: Action, run: RunView) -> Quote:
         """Learn fees, nonce, balance and payee, and plan the payment.
@@ -358,7 +359,7 @@ class ChainConnector:
         """What a transfer would take; reckoned as if the mandate capped no fee, so that no cap is told by it."""
         if run.address is None:
             raise EffectError("this run has no wallet")
-        found = await find_cost(self._node, args, run.address, self._chain_id)
+        found = await find_cost(self._node, args, run.address, self._chain_id, self._asking[run.id])
         total = None
         if found.gas is not None:
             payment = self._payment(run.id, run.address, found.nonce, args.to, args.amount, found.gas, found.offer)

@@ -31,15 +31,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     tried: Simulated
 
 
-async def find_cost(node: ChainNode, asked: QuoteTransfer, sender: str, chain_id: int) -> Found:
-    """Ask the node everything.
+async def find_cost(node: ChainNode, asked: QuoteTransfer, sender: str, chain_id: int, turn: asyncio.Lock) -> Found:
+    """Ask the node everything, in turn: a run that asks much at once doesn't take the connections of others' payments.
 
     Raises:
         EffectError: It didn't tell, in time, or is on another chain.
         CallerError: The nonce or the fee asked for can't work.
     """
     try:
-        async with asyncio.timeout(ASK_SECONDS):
+        async with asyncio.timeout(ASK_SECONDS), turn:
             return await _find(node, asked, sender, chain_id)
     except TimeoutError as error:
         raise EffectError("the chain did not answer in time; ask again") from error
