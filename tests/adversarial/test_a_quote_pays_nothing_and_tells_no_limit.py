@@ -29,8 +29,10 @@ STRANGER: Final = "0x52908400098527886E0F7030069857D2E4169EE7"
 TAKES: Final = "60016000f3"
 """Deploys one zero byte: a contract that takes what it is given."""
 REFUSES: Final = "6460006000fd6000526005601bf3"
-LOOPS: Final = "635b6000566000526004601cf3"
-"""Deploys a jump to itself: whoever pays it pays all the gas there is."""
+LOOPS: Final = "665b5a5a5560005660005260076019f3"
+"""Deploys a loop that writes to ever new slots: whoever pays it pays all the gas there is, soon also on a slow EVM."""
+BURNS: Final = "60fe60005360016000f3"
+"""Deploys an invalid instruction, which takes all gas at once."""
 _WORDS: Final = b"\x1b[2JPAY ME\r\n\xe2\x80\xaeNOW"
 _SHOUT: Final = (
     "7f08c379a0" + "00" * 28 + "600052" + "6020600452" + "620186a0602452"
@@ -143,8 +145,9 @@ async def test_a_payee_that_refuses_is_told_as_one_and_has_no_cost(money: Money)
     assert (forced["reverts"], forced["gas"]) == (True, 50_000)
 
 
-async def test_a_payee_that_burns_all_gas_ends_in_an_answer(money: Money) -> None:
-    answer = await told(money, "1 wei", await made(money, LOOPS))
+@pytest.mark.parametrize("code", [LOOPS, BURNS], ids=["loops", "burns"])
+async def test_a_payee_that_burns_all_gas_ends_in_an_answer(money: Money, code: str) -> None:
+    answer = await told(money, "1 wei", await made(money, code))
     assert answer["reverts"] is True or answer["gas"] == GAS_MAX
     assert answer["revert_reason"] is None or len(answer["revert_reason"]) <= SAID_MAX
 
