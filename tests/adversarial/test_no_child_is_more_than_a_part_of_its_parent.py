@@ -17,7 +17,10 @@ from safebox.firewall.children import Children
 from safebox.firewall.connectors.spawn import SpawnConnector
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.decision import Answer
-from safebox.firewall.core.record import Decided, RunEnded, RunStarted, Settled
+from safebox.firewall.core.document import settled_event
+from safebox.firewall.core.money import Amount
+from safebox.firewall.core.outcome import Outcome
+from safebox.firewall.core.record import Charge, Decided, RunEnded, RunStarted, Settled
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.core.windows import HOUR, MINUTE
@@ -324,6 +327,49 @@ async def test_two_firewalls_on_one_ledger_start_no_more_children_an_hour_than_a
     assert {each["firewall"] for each in allowed} == {"fw_a", "fw_b"}, "both took part"
     begun = [each for each in events if each["event"] == "run_started" and each["spawned_by"]]
     assert len(begun) == sum(reply.status == Status.DONE for reply in replies) <= 4
+
+
+async def children_of(home: House, run: str) -> list[dict[str, Any]]:
+    reply = await home.rig.pipeline.handle(Call(run=run, tool="agent.children", arguments={}))
+    assert reply.status == Status.DONE, reply.message
+    assert reply.result is not None
+    found: list[dict[str, Any]] = reply.result["children"]
+    return found
+
+
+async def test_a_parent_is_told_what_became_of_its_own_children_and_of_nobody_else(house: tuple[House, str]) -> None:
+    home, parent = house
+    stranger = await home.begin()
+    assert await children_of(home, parent) == []
+    child = child_of(await home.spawn(parent))
+    other = child_of(await home.spawn(stranger))
+    small = LEAF.replace("300", "100").replace("3 USD", "1 USD")
+    grandchild = child_of(await home.spawn(child, small))
+    (told,) = await children_of(home, parent)
+    assert told == {"run": child, "agent": "child", "state": "live", "exit_code": None, "reason": None, "spent": []}
+    assert [each["run"] for each in await children_of(home, child)] == [grandchild]
+    assert [each["run"] for each in await children_of(home, stranger)] == [other]
+    for run in (child, grandchild):
+        cost = (Charge(LINE[0], Amount(10_000, LINE[1])),)
+        event = home.rig.decided_for(run, charges=cost)
+        await home.rig.ledger.reserve(event)
+        await home.rig.ledger.settle(settled_event(event, Outcome(status="done", charges=cost), at_ns=event.at_ns))
+    await home.lifecycle.end(grandchild, "exited", 0)
+    await home.lifecycle.end(child, "exited", 3)
+    (told,) = await children_of(home, parent)
+    assert (told["state"], told["exit_code"], told["reason"]) == ("over", 3, "exited")
+    assert told["spent"] == ["0.02 USD (inference)"], "with what its own child spent"
+    after = House(home.rig.store)
+    after.lifecycle.restore()
+    assert await children_of(after, parent) == [told]
+    assert (await home.rig.pipeline.handle(Call(run=child, tool="agent.children", arguments={}))).status != Status.DONE
+
+
+async def test_a_run_without_a_grant_is_told_of_no_children(house: tuple[House, str]) -> None:
+    home, parent = house
+    leaf = child_of(await home.spawn(parent, FAST))
+    reply = await home.rig.pipeline.handle(Call(run=leaf, tool="agent.children", arguments={}))
+    assert reply.code == "lineage.not_granted"
 
 
 def test_children_and_containers_are_started_in_one_queue_as_they_share_instances() -> None:

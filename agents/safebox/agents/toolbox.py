@@ -89,6 +89,18 @@ class Job:
     output: str
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child run; `state` is live, paused, frozen, killed or over, `spent` what it and its own children spent."""
+
+    run: str
+    agent: str
+    state: str
+    exit_code: int | None
+    reason: str | None
+    spent: tuple[str, ...]
+
+
 class Toolbox:
     """Every tool as a method that returns a value or raises a `ToolError`."""
 
@@ -189,6 +201,32 @@ class Toolbox:
         if child_input is not None:
             arguments["input"] = child_input
         return _text(self.client.call("agent.spawn", arguments), "run")
+
+    def children(self) -> tuple[Child, ...]:
+        """What became of the children that this run has started, the oldest first."""
+        answer = self.client.call("agent.children")
+        entries = answer.result.get("children")
+        if not isinstance(entries, list):
+            raise _malformed(answer, "children")
+        return tuple(_child(answer, entry) for entry in cast("list[object]", entries))
+
+
+def _child(answer: Answer, entry: object) -> Child:
+    if not isinstance(entry, dict):
+        raise _malformed(answer, "children")
+    found = cast("dict[str, object]", entry)
+    run, agent, state = (found.get(name) for name in ("run", "agent", "state"))
+    exit_code, reason, spent = found.get("exit_code"), found.get("reason"), found.get("spent")
+    if not (isinstance(run, str) and isinstance(agent, str) and isinstance(state, str) and isinstance(spent, list)):
+        raise _malformed(answer, "children")
+    return Child(
+        run=run,
+        agent=agent,
+        state=state,
+        exit_code=exit_code if isinstance(exit_code, int) else None,
+        reason=reason if isinstance(reason, str) else None,
+        spent=tuple(str(each) for each in cast("list[object]", spent)),
+    )
 
 
 def _header(answer: Answer, entry: object) -> MailHeader:

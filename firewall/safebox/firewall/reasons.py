@@ -7,7 +7,7 @@ from typing import Final
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.counts import OTHER
 
-_READS: Final = ("email.list", "email.read", "wallet.balance", "wallet.quote", "compute.status")
+_READS: Final = ("email.list", "email.read", "wallet.balance", "wallet.quote", "compute.status", "agent.children")
 _OUTWARD: Final = tuple(tool.name for tool in TOOLS.values() if "outward" in tool.effects)
 _EVERY: Final = tuple(TOOLS)
 _SIGNING: Final = ("wallet.approve", "wallet.sign_typed_data", "wallet.sign_message")
@@ -168,7 +168,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "mcp.tool_changed": ("mcp.call",),
     "mcp.name_lookalike": ("mcp.call",),
     "mcp.hidden_text": ("mcp.call",),
-    "lineage.not_granted": ("agent.spawn",),
+    "lineage.not_granted": ("agent.spawn", "agent.children"),
     "lineage.unknown_parent": ("agent.spawn",),
     "lineage.image_not_listed": ("agent.spawn",),
     "lineage.command_not_listed": ("agent.spawn",),

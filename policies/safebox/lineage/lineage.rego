@@ -16,15 +16,24 @@ allow contains "lineage.spawn" if {
 }
 
 # METADATA
+# title: What became of the children
+# description: A run with a lineage grant may ask what became of the children that it started itself.
+allow contains "lineage.children" if {
+	input.action.tool == "agent.children"
+	input.action.kind == "spawn_read"
+	_granted
+}
+
+# METADATA
 # title: Child runs are not granted
-# description: Starting a child needs a lineage grant.
+# description: Starting a child, and asking about children, needs a lineage grant.
 # custom:
 #   code: lineage.not_granted
 #   threat: copying
 #   severity: medium
 #   remedy: Add a lineage section to the mandate.
 deny contains {"code": "lineage.not_granted", "message": "The mandate grants no child runs."} if {
-	input.action.kind == "spawn"
+	input.action.kind in {"spawn", "spawn_read"}
 	not _granted
 }
 

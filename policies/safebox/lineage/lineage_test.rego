@@ -13,6 +13,30 @@ _allowed if {
 
 test_a_narrower_child_is_allowed if _allowed with input as fixtures.spawn
 
+test_a_run_may_ask_what_became_of_its_children if {
+	lineage.allow == {"lineage.children"} with input as fixtures.children
+	count(_denied) == 0 with input as fixtures.children
+}
+
+test_without_a_grant_nothing_is_told_of_children if {
+	every document in fixtures.broken(fixtures.children, "/mandate/lineage") {
+		_denied == {"lineage.not_granted"} with input as document
+		not _allowed with input as document
+	}
+}
+
+test_asking_about_children_is_one_tool_of_one_kind if {
+	every document in [
+		fixtures.set(fixtures.children, "/action/tool", "agent.Children"),
+		fixtures.set(fixtures.children, "/action/tool", "agent.spawn"),
+		fixtures.set(fixtures.children, "/action/kind", "spawn"),
+		fixtures.set(fixtures.children, "/action/kind", null),
+		fixtures.set(fixtures.spawn, "/action/tool", "agent.children"),
+	] {
+		not _allowed with input as document
+	}
+}
+
 test_a_child_without_a_budget_is_allowed if {
 	document := json.patch(fixtures.spawn, [
 		{"op": "replace", "path": "/facts/lineage/budget", "value": []},

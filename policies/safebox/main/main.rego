@@ -287,6 +287,7 @@ _domains := {
 	"web": "web",
 	"mcp": "mcp",
 	"spawn": "lineage",
+	"spawn_read": "lineage",
 }
 
 _domain := _domains[input.action.kind]

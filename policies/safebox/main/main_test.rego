@@ -38,6 +38,8 @@ test_a_tool_under_another_kind_or_effect_is_denied if {
 		fixtures.set(fixtures.balance, "/action/tool", "wallet.transfer"),
 		fixtures.set(fixtures.transfer, "/action/tool", "wallet.quote"),
 		fixtures.set(fixtures.quote, "/action/tool", "wallet.transfer"),
+		fixtures.set(fixtures.spawn, "/action/tool", "agent.children"),
+		fixtures.set(fixtures.children, "/action/tool", "agent.spawn"),
 	] {
 		_verdict == "deny" with input as changed
 	}

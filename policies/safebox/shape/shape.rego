@@ -271,6 +271,8 @@ _arguments("agent.spawn", args) if {
 	_null_or_string(args.input)
 }
 
+_arguments("agent.children", args) if args == {}
+
 # Generated: end
 
 # Rego orders values by their types, so all are texts if the least and the greatest are.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from safebox.agents import Client, EffectUnknown, Toolbox
-from safebox.agents.toolbox import Balance, Cost, Job, Mail, MailHeader, Transfer
+from safebox.agents.toolbox import Balance, Child, Cost, Job, Mail, MailHeader, Transfer
 from tests.unit.agents.gateway_double import GatewayDouble, gateway, ok
 
 HASH = "0x" + "ab" * 32
@@ -53,6 +53,10 @@ STRANGE: list[tuple[Callable[[Toolbox], object], dict[str, object]]] = [
     ),
     (lambda box: box.start_compute("i", [], 1), {}),
     (lambda box: box.spawn("i", [], ""), {"state": "started"}),
+    (lambda box: box.children(), {}),
+    (lambda box: box.children(), {"children": ["run_2"]}),
+    (lambda box: box.children(), {"children": [{"run": "run_2", "agent": "child", "state": 1, "spent": []}]}),
+    (lambda box: box.children(), {"children": [{"run": "run_2", "agent": "child", "state": "live"}]}),
 ]
 
 
@@ -128,6 +132,16 @@ def test_a_child_is_asked_for_with_its_mandate() -> None:
         assert toolbox.spawn("img", ("a", "b"), "[agent]", child_input="x") == "run_2"
     assert server.calls[0].arguments == {"image": "img", "command": ["a"], "mandate": "[agent]"}
     assert server.calls[1].arguments == {"image": "img", "command": ["a", "b"], "mandate": "[agent]", "input": "x"}
+
+
+def test_what_became_of_the_children_is_told() -> None:
+    told = {"run": "run_2", "agent": "child", "state": "over", "exit_code": 3, "reason": "exited", "spent": ["1 ETH"]}
+    live: dict[str, object] = {**told, "run": "run_3", "state": "live", "exit_code": None, "reason": None, "spent": []}
+    with gateway([ok({"children": [told, live]})]) as server:
+        first, second = toolbox_of(server).children()
+    assert first == Child("run_2", "child", "over", 3, "exited", ("1 ETH",))
+    assert second == Child("run_3", "child", "live", None, None, ())
+    assert (server.calls[0].tool, server.calls[0].arguments) == ("agent.children", {})
 
 
 @pytest.mark.parametrize(("use", "result"), STRANGE)

@@ -135,6 +135,7 @@ ASKED: dict[str, tuple[dict[str, Any], ...]] = {
         {"image": "base", "command": ["true"], "mandate": "[agent]"},
         {"image": "base", "command": ["sh", "-c", "true"], "mandate": "[agent]", "input": "x"},
     ),
+    "agent.children": ({},),
     "inference.chat": (
         {"model": "m", "messages": _MESSAGES},
         {"model": "m", "messages": _MESSAGES, "max_tokens": 9, "stream": True, "temperature": 0.5},

@@ -1,10 +1,11 @@
-"""The spawn connector: starts a child run under a mandate that is a part of its parent's.
+"""The spawn connector: starts a child run under a mandate that is a part of its parent's, and tells what became of it.
 
 How it can be attacked:
 - a mandate that reads one way when judged and another when started: it is read with the action's own time, its digest
   is in the plan, and the books refuse a child of another;
 - an inbox elsewhere in the parent's folder: a child has its parent's, or none;
-- haste: what is shared out is counted from the books in the moment of judging, and a run's starts take turns.
+- haste: what is shared out is counted from the books in the moment of judging, and a run's starts take turns;
+- listening in on others: a run is told of the children it started itself, by its own book, and names nobody.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, Final
 
 from safebox.firewall.children import Children
 from safebox.firewall.core.action import Action
-from safebox.firewall.core.kinship import all_live, depth_limit, depth_of, plan_of, taken_of, tree_size
+from safebox.firewall.core.arguments import Nothing
+from safebox.firewall.core.kinship import all_live, children_told, depth_limit, depth_of, plan_of, taken_of, tree_size
 from safebox.firewall.core.lineage import Spawn, lineage_facts
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.money import Amount
@@ -61,6 +63,8 @@ class SpawnConnector:
             CallerError: The mandate is wrong, or isn't the mandate of what is asked for.
             FactsUnavailable: What the parent rents isn't known.
         """
+        if isinstance(action.args, Nothing):
+            return Quote()
         file = self._read(action, run)
         try:
             running = len(await asyncio.to_thread(self._rented, run.id))
@@ -80,6 +84,8 @@ class SpawnConnector:
             EffectError: It doesn't run; what had begun of it was ended.
             FirewallError: The parent was stopped meanwhile; nothing began.
         """
+        if isinstance(action.args, Nothing):
+            return Outcome(status="done", result={"children": children_told(self._ledger.book(run.id))})
         file = self._read(action, run)
         result = await self._children.start(str(plan["run"]), file, action, partial(run.last_look, action))
         return Outcome(status="done", result=result)
@@ -90,6 +96,8 @@ class SpawnConnector:
         Raises:
             EffectError: If it is being started now.
         """
+        if isinstance(action.args, Nothing):
+            return Outcome(status="failed", detail="a read that was cut short")
         child = str(plan["run"])
         if self._children.under_way(child):
             raise EffectError("the child is being started", unknown=True)

@@ -8,12 +8,14 @@ Rule 4: a child comes of one open allow of its parent that names it and its mand
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from safebox.firewall.core.mandate import Mandate, document_digest, mandate_digest
+from safebox.firewall.core.money import Amount
 from safebox.firewall.core.narrowing import Taken
 from safebox.firewall.core.record import Decided, RunStarted
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from safebox.firewall.core.runbook import RunBook
 
 SPAWN: Final = "agent.spawn"
+TOLD_MAX: Final = 100
+"""Of so many children a run is told, as what it is told is recorded, too: as many runs as a tree may have."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,42 @@ def taken_of(book: RunBook, running: int) -> Taken:
         children=sum(plan.places for plan in [*plans, *waiting]),
         instances=running + sum(plan.instances for plan in [*live, *waiting]),
     )
+
+
+def children_told(book: RunBook) -> list[dict[str, Any]]:
+    """What a run may know of the newest of its own children: how each stands, how it ended, what it spent."""
+    return [_told(child) for child in book.children[-TOLD_MAX:]]
+
+
+def _told(child: RunBook) -> dict[str, Any]:
+    return {
+        "run": child.started.run,
+        "agent": child.mandate.agent,
+        "state": _state(child),
+        "exit_code": None if child.ended is None else child.ended.exit_code,
+        "reason": None if child.ended is None else child.ended.reason,
+        "spent": [
+            f"{Amount(units, asset)} ({rail})" for (rail, asset), units in sorted(_spent(child).items()) if units
+        ],
+    }
+
+
+def _spent(book: RunBook) -> Counter[tuple[str, str]]:
+    """What a run and all below it spent; what those spent stands in their own books."""
+    found = Counter({line: each.spent for line, each in book.lines.items()})
+    for child in book.children:
+        found.update(_spent(child))
+    return found
+
+
+def _state(book: RunBook) -> str:
+    if book.ended is not None:
+        return "over" if book.killed is None else "killed"
+    if book.killed is not None:
+        return "killed"
+    if book.paused is not None:
+        return "paused"
+    return "live" if book.frozen is None else "frozen"
 
 
 def tree_size(books: Mapping[str, RunBook], root: str) -> int:

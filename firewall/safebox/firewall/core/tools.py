@@ -193,6 +193,11 @@ TOOLS: Final[dict[str, Tool]] = {
             description="Start a child run: a listed image and command, and its mandate's text, which is a part of "
             "your own. `input` is its /job/input.",
         ),
+        Tool(
+            name="agent.children", kind="spawn_read", effects=("read",), connector="spawn",
+            asked=a.Nothing, normal=a.Nothing,
+            description="The child runs that this run has started: their state, how they ended, and what they spent.",
+        ),
     )
 }  # fmt: skip
 """Every tool by its exact name. `listed` ones are offered over the tools gateway."""

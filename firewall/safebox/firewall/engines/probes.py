@@ -32,6 +32,7 @@ TOOLS: Final = (
     ("web.request", "web", "outward"),
     ("mcp.call", "mcp", "outward"),
     ("agent.spawn", "spawn", "value outward"),
+    ("agent.children", "spawn_read", "read"),
 )
 """The names, kinds and effects of `core.tools`, whose imports take longer than a whole check; a test compares them."""
 

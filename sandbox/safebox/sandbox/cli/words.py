@@ -135,6 +135,7 @@ _SUMMARIES: Final[dict[str, Callable[[Mapping[str, Any], Mapping[str, Any], bool
     "compute.status": lambda args, _event, _full: f"look at {clean(args.get('instance'))}",
     "compute.stop": lambda args, _event, _full: f"stop {clean(args.get('instance'))}",
     "inference.chat": _ask,
+    "agent.children": lambda _args, _event, _full: "ask what became of its children",
 }
 """How each tool's arguments are told; a tool that isn't here is told as JSON."""
 
