@@ -18,6 +18,7 @@ from safebox.firewall.connectors.spawn import SpawnConnector
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.decision import Answer
 from safebox.firewall.core.document import settled_event
+from safebox.firewall.core.kinship import trees_of
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.outcome import Outcome
 from safebox.firewall.core.record import Charge, Decided, RunEnded, RunStarted, Settled
@@ -94,7 +95,7 @@ class House:
         rig.clock.prefix = rig.ledger.firewall[-1:]
         rig.runs.remove("run_1")
         self.host = TwinHost()
-        self.children = Children(self.host, rig.ledger, rig.runs, lambda: self.lifecycle)
+        self.children = Children(self.host, rig.ledger, rig.runs, lambda: self.lifecycle, rig.metrics)
         can = {*rig.connectors, "spawn"}
         connector = SpawnConnector(self.children, rig.ledger, can, lambda _: [])
         cast("dict[str, Any]", rig.connectors)["spawn"] = connector
@@ -132,6 +133,9 @@ class House:
     def started(self) -> list[RunStarted]:
         return [each for each in self.rig.store.events if isinstance(each, RunStarted) and each.spawned_by]
 
+    def counted(self, outcome: str) -> float:
+        return self.rig.metric("safebox_children_total", outcome=outcome)
+
     def line(self, run: str) -> tuple[int, int, int]:
         line = self.rig.ledger.book(run).lines[LINE]
         return line.reserved, line.lent, line.remaining
@@ -155,6 +159,9 @@ async def test_a_narrower_child_starts_once_and_is_handed_over_once(house: tuple
     reply = await home.spawn(parent, input="a part of the job")
     child = child_of(reply)
     assert home.host.launched == [child]
+    assert [home.counted(outcome) for outcome in ("started", "failed", "refused")] == [1, 0, 0]
+    depths, trees = trees_of(run.book for run in home.rig.runs.all())
+    assert (dict(depths), trees) == ({0: 1, 1: 1}, 1)
     assert home.line(parent) == (0, 3 * MICRO, 7 * MICRO)
     view = msgspec.json.decode(home.rig.ledger.book(child).started.run_view)
     assert (view["parent"], view["root"], view["depth"]) == (parent, parent, 1)
@@ -194,6 +201,7 @@ async def test_what_is_wider_in_one_field_starts_nothing(house: tuple[House, str
     (decided,) = (each for each in home.rig.store.events if isinstance(each, Decided))
     assert "lineage.wider" in {reason.code for reason in decided.answer.reasons}
     assert (home.started, home.host.launched) == ([], [])
+    assert home.counted("refused") == 1
     assert home.line(parent) == (0, 0, 10 * MICRO)
 
 
@@ -395,6 +403,7 @@ async def test_a_child_that_cannot_be_launched_is_ended_and_its_budget_is_its_pa
     home.host.broken = True
     reply = await home.spawn(parent)
     assert reply.status == Status.FAILED
+    assert home.counted("failed") == 1
     (child,) = home.started
     assert [each.run for each in home.rig.store.events if isinstance(each, RunEnded)] == [child.run]
     assert home.line(parent) == (0, 0, 10 * MICRO)

@@ -30,6 +30,7 @@ from safebox.firewall.errors import (
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import Lifecycle
 from safebox.firewall.mandate.file import RunFile
+from safebox.firewall.metrics import Metrics
 from safebox.firewall.ports import ChildHost
 from safebox.firewall.runs import RunNotLive, Runs
 
@@ -65,13 +66,17 @@ class Children:
         ledger: knows the parents.
         runs: the live runs.
         lifecycle: gives what records, funds and ends runs; asked for when a child starts.
+        metrics: counts what came of it.
     """
 
-    def __init__(self, host: ChildHost, ledger: Ledger, runs: Runs, lifecycle: Callable[[], Lifecycle]) -> None:
+    def __init__(
+        self, host: ChildHost, ledger: Ledger, runs: Runs, lifecycle: Callable[[], Lifecycle], metrics: Metrics
+    ) -> None:
         self._host = host
         self._ledger = ledger
         self._runs = runs
         self._lifecycle = lifecycle
+        self._metrics = metrics
         self._waiting: dict[str, Waiting] = {}
         self._births: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
@@ -107,7 +112,9 @@ class Children:
             await asyncio.to_thread(self._host.launch, run)
         except (ConfigError, SandboxError, PolicyUnavailable, LedgerUnavailable, ValueError, OSError) as error:
             await self._undo(run)
+            self._metrics.child("failed")
             raise EffectError(f"the child does not run: {error}") from error
+        self._metrics.child("started")
         return {"run": run, "state": "started"}
 
     async def _undo(self, run: str) -> None:

@@ -21,6 +21,7 @@ from safebox.firewall.connectors.lending import Holdings
 from safebox.firewall.connectors.upstream import ChainReads
 from safebox.firewall.control.server import ControlServer
 from safebox.firewall.core.action import Call
+from safebox.firewall.core.kinship import trees_of
 from safebox.firewall.core.money import Amount
 from safebox.firewall.core.record import Received
 from safebox.firewall.core.tools import Caller
@@ -201,7 +202,7 @@ class Firewall:
     async def _open_world(self) -> World:
         await self.signer.start()
         world = await World.open(self._settings, self.signer, self._provider, self._chain_id)
-        self._children = Children(self._host or NoHost(), self.ledger, self.runs, lambda: self._lifecycle)
+        self._children = Children(self._host or NoHost(), self.ledger, self.runs, lambda: self._lifecycle, self.metrics)
         if self._host is not None:
             world.spawning(self._children, self.ledger)
         return world
@@ -383,6 +384,7 @@ class Firewall:
     def _count_runs(self) -> None:
         for state, count in self._stops.counts().items():
             self.metrics.runs(state, count)
+        self.metrics.trees(*trees_of(run.book for run in self.runs.all()))
 
     async def _orphans(self) -> None:
         await asyncio.sleep(REATTACH_SECONDS)

@@ -23,9 +23,11 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from safebox.firewall.core.decision import Reason, Verdict
+from safebox.firewall.core.kinship import SPAWN
 from safebox.firewall.core.tools import TOOLS
 from safebox.firewall.counts import OTHER, Bounded, Counts, all_of
 from safebox.firewall.errors import FirewallError, LedgerUnavailable, PolicyUnavailable
+from safebox.firewall.mandate.grants import DEPTH_MAX
 from safebox.firewall.reasons import KNOWN_CODES
 from safebox.firewall.standing import STATES
 
@@ -45,6 +47,7 @@ CALL_BUCKETS: Final = (*DECISION_BUCKETS, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 PORTS: Final = ("engine", "ledger", "connector", "facts", "clock")
 _EFFECTS: Final = ("done", "failed", "unknown", "pending")
 _HOLDING: Final = ("transfer.approve_above", "transfer.challenge_above", "provenance.untrusted_value")
+_BIRTHS: Final = ("started", "failed", "refused")
 _HOLDS: Final = ("approvals", "challenge")
 _VOTES: Final = ("approve", "deny", "invalid")
 _OVER: Final = ("released", "denied", "refused", "expired", "void")
@@ -168,6 +171,14 @@ class Metrics:
         self._run_states = Bounded(STATES, VALUES_MAX)
         for state in STATES:
             self._runs.labels(state)
+        self._depths = self._gauge("safebox_runs_at_depth", "Live runs, by how deep they descend; 0 began it.", "depth")
+        self._trees = self._gauge("safebox_trees", "Trees of runs that have a live one.")
+        self._children = Counts(
+            self._counter("safebox_children", "Children asked for, by what came of it.", "outcome"),
+            Bounded(_BIRTHS, VALUES_MAX),
+        )
+        self._children.start((outcome,) for outcome in _BIRTHS)
+        self.trees({}, 0)
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
         self._stranded = self._gauge(
             "safebox_wallet_stranded", "Wallets of ended runs that hold what could not be swept."
@@ -216,6 +227,8 @@ class Metrics:
         self._decisions.child((verdict, tool, reasons[0].code if reasons else "")).inc()
         for reason in reasons:
             self._reasons.child((reason.code, tool)).inc()
+        if tool == SPAWN and verdict is Verdict.DENY:
+            self.child("refused")
         self._decision_seconds.observe(seconds)
 
     def monitored(self, reasons: Sequence[Reason]) -> None:
@@ -305,6 +318,16 @@ class Metrics:
     def runs(self, state: str, n: int) -> None:
         """How many runs are in a state now."""
         self._runs.labels(self._run_states(state)).set(n)
+
+    def trees(self, depths: Mapping[int, int], trees: int) -> None:
+        """How many live runs are how deep now, and how many trees they are of."""
+        for depth in range(DEPTH_MAX + 1):
+            self._depths.labels(str(depth)).set(depths.get(depth, 0))
+        self._trees.set(trees)
+
+    def child(self, outcome: str) -> None:
+        """One child that was asked for: started, failed (it was allowed and does not run) or refused."""
+        self._children.child((outcome,)).inc()
 
     def holds(self, waiting: Sequence[tuple[str, float]]) -> None:
         """What waits now: "approvals" or "challenge", and since how many seconds."""

@@ -9,7 +9,7 @@ Rule 4: a child comes of one open allow of its parent that names it and its mand
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -127,6 +127,12 @@ def depth_limit(book: RunBook) -> int:
         depth - up + (0 if one.mandate.lineage is None else one.mandate.lineage.depth)
         for up, one in enumerate(_line_up(book))
     )
+
+
+def trees_of(books: Iterable[RunBook]) -> tuple[Counter[int], int]:
+    """How many of these runs are how deep, and of how many trees they are."""
+    each = [(depth_of(book), book.root) for book in books]
+    return Counter(depth for depth, _ in each), len({root for _, root in each})
 
 
 def all_live(book: RunBook) -> bool:
