@@ -97,7 +97,7 @@ class House:
         self.host = TwinHost()
         self.children = Children(self.host, rig.ledger, rig.runs, lambda: self.lifecycle, rig.metrics)
         can = {*rig.connectors, "spawn"}
-        connector = SpawnConnector(self.children, rig.ledger, can, lambda _: [])
+        connector = SpawnConnector(self.children, rig.ledger, can)
         cast("dict[str, Any]", rig.connectors)["spawn"] = connector
         self.lifecycle = Lifecycle(
             ledger=rig.ledger,

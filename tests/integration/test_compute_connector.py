@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from safebox.firewall.connectors.compute import ComputeConnector, ComputeProvider
+from safebox.firewall.connectors.compute import LATE_SECONDS, ComputeConnector, ComputeProvider
 from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.prices import ImagePrice
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, SandboxError
@@ -64,7 +65,7 @@ async def test_a_lease_is_charged_at_worst_and_what_was_not_used_comes_back_once
     asked = _start("sh", "-c", "tr a-z A-Z < /job/input; exit 3", input="hello")
     quote = await compute.quote(asked, view(run=RUN))
     assert units(quote.charges, "USD") == 500
-    assert quote.facts["compute"]["image_digest"].startswith("sha256:")
+    assert quote.known()["compute"]["image_digest"].startswith("sha256:")
     _, started = await run_it(compute, asked, view(run=RUN))
     assert (started.status, units(started.charges, "USD")) == ("done", 500)
     assert started.result == {"instance": "act_01", "price_per_minute": "0.0001 USD", "lease_minutes": 5}
@@ -100,14 +101,14 @@ async def test_a_container_that_cant_be_removed_is_settled_all_the_same(tmp_path
 async def test_a_running_instance_counts_until_it_is_stopped_and_then_is_settled(compute: ComputeConnector) -> None:
     await run_it(compute, _start("sleep", "100"), view(run=RUN))
     quote = await compute.quote(_start("sleep", "100", identity="act_02"), view(run=RUN))
-    assert quote.facts["compute"]["running"] == 1
+    assert quote.known()["compute"]["running"] == 1
     assert compute.open_instances(RUN) == ["act_01"]
     stop = action("compute.stop", {"instance": "act_01"}, identity="act_03")
     _, outcome = await run_it(compute, stop, view(run=RUN))
     assert units(outcome.refunds, "USD") == 350
     assert await compute.reconcile(stop, view(run=RUN), {}) == outcome
     again = await compute.quote(_start("sleep", "100", identity="act_02"), view(run=RUN))
-    assert again.facts["compute"]["running"] == 0
+    assert again.known()["compute"]["running"] == 0
 
 
 async def test_no_run_can_name_another_runs_instance(compute: ComputeConnector) -> None:
@@ -150,7 +151,7 @@ async def test_after_a_crash_a_start_is_found_and_no_second_one_is_made(compute:
 async def test_an_image_without_a_price_has_no_plan_and_is_never_started(compute: ComputeConnector) -> None:
     asked = action("compute.start", {"image": "other", "command": ["true"], "minutes": 1})
     quote = await compute.quote(asked, view(run=RUN))
-    assert (quote.charges, quote.plan, quote.facts["compute"]["price_per_minute"]) == ((), {}, None)
+    assert (quote.charges, quote.plan, quote.known()["compute"]["price_per_minute"]) == ((), {}, None)
     with pytest.raises(EffectError, match="no price"):
         await compute.perform(asked, view(run=RUN), quote.plan, None)
 
@@ -225,7 +226,7 @@ async def test_a_start_nobody_can_ask_about_is_unknown_and_keeps_its_lease(tmp_p
         await connector.quote(_start("true", identity="act_02"), view())
 
 
-async def test_a_stop_that_fails_settles_nothing_and_a_lost_container_is_charged_in_full(tmp_path: Path) -> None:
+async def test_a_stop_that_fails_settles_nothing(tmp_path: Path) -> None:
     provider = Broken()
     connector = _on(provider, tmp_path)
     await run_it(connector, _start("true"), view())
@@ -234,9 +235,61 @@ async def test_a_stop_that_fails_settles_nothing_and_a_lost_container_is_charged
     with pytest.raises(EffectError):
         await connector.perform(stop, view(), {}, None)
     assert connector.open_instances("run_01") == ["act_01"]
-    provider.failing, provider.started = set(), set()
-    outcome = await connector.perform(stop, view(), {}, None)
+
+
+STOP = action("compute.stop", {"instance": "act_01"}, identity="act_02")
+STATUS = action("compute.status", {"instance": "act_01"}, identity="act_03")
+
+
+async def _in_use(connector: ComputeConnector) -> int:
+    quote = await connector.quote(_start("true", identity="act_09"), view())
+    running: int = quote.known()["compute"]["running"]
+    return running
+
+
+async def test_what_a_provider_forgot_is_held_and_charged_until_its_time_is_over(tmp_path: Path) -> None:
+    provider, now = Broken(), [1_000.0]
+    connector = ComputeConnector(provider, PRICES, LeaseBook(tmp_path), now=lambda: now[0])
+    await run_it(connector, _start("true"), view())
+    known, provider.started = provider.started, set()
+    for asked in (STATUS, STOP):
+        with pytest.raises(EffectError, match="doesn't know this instance") as caught:
+            await connector.perform(asked, view(), {}, None)
+        assert caught.value.unknown
+    with pytest.raises(EffectError):
+        await connector.reconcile(STOP, view(), {})
+    assert (connector.open_instances("run_01"), connector.forgotten, await _in_use(connector)) == (["act_01"], 1, 1)
+    provider.started = known
+    assert (await _in_use(connector), connector.forgotten) == (1, 0), "found again"
+    provider.started = set()
+    now[0] += 5 * 60
+    assert (await _in_use(connector), connector.forgotten) == (1, 1), "it may have begun a little late"
+    now[0] += LATE_SECONDS
+    assert (await _in_use(connector), connector.forgotten) == (0, 0)
+    outcome = await connector.reconcile(STOP, view(), {})
     assert (outcome.refunds, outcome.result["charged"]) == ((), "0.0005 USD")
+    assert connector.open_instances("run_01") == []
+
+
+async def test_a_start_that_was_told_of_is_no_start_that_failed_because_its_provider_forgot_it(tmp_path: Path) -> None:
+    provider = Broken()
+    plan, started = await run_it(_on(provider, tmp_path), _start("true"), view())
+    provider.started = set()
+    again = _on(provider, tmp_path)
+    assert await again.reconcile(_start("true"), view(), plan) == started
+    assert (again.open_instances("run_01"), await _in_use(again)) == (["act_01"], 1)
+
+
+async def test_a_lease_of_which_nobody_knows_when_it_ends_is_held(tmp_path: Path) -> None:
+    provider, leases = Broken(), LeaseBook(tmp_path)
+    connector = ComputeConnector(provider, PRICES, leases)
+    await run_it(connector, _start("true"), view())
+    (lease,) = leases.open_ones("run_01")
+    leases.put(msgspec.structs.replace(lease, ends=None))
+    provider.started = set()
+    with pytest.raises(EffectError):
+        await connector.perform(STOP, view(), {}, None)
+    assert await _in_use(connector) == 1
 
 
 async def test_a_damaged_lease_refuses_everything_that_depends_on_it(tmp_path: Path) -> None:

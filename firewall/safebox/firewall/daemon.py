@@ -201,7 +201,7 @@ class Firewall:
 
     async def _open_world(self) -> World:
         await self.signer.start()
-        world = await World.open(self._settings, self.signer, self._provider, self._chain_id)
+        world = await World.open(self._settings, self.signer, self._provider, self._chain_id, self.ledger)
         self._children = Children(self._host or NoHost(), self.ledger, self.runs, lambda: self._lifecycle, self.metrics)
         if self._host is not None:
             world.spawning(self._children, self.ledger)
@@ -379,6 +379,7 @@ class Firewall:
                     self.runs.tell(settled)
             self._count_runs()
             self.runs.tell_standing()
+            self.metrics.forgotten(self._world.compute.forgotten)
             await asyncio.sleep(WATCH_SECONDS)
 
     def _count_runs(self) -> None:

@@ -179,6 +179,9 @@ class Metrics:
         )
         self._children.start((outcome,) for outcome in _BIRTHS)
         self.trees({}, 0)
+        self._forgotten = self._gauge(
+            "safebox_compute_forgotten", "Instances that may run although their provider doesn't know them."
+        )
         self._over_ceiling = self._gauge("safebox_wallet_over_ceiling", "Wallets above their mandate's ceiling.")
         self._stranded = self._gauge(
             "safebox_wallet_stranded", "Wallets of ended runs that hold what could not be swept."
@@ -328,6 +331,10 @@ class Metrics:
     def child(self, outcome: str) -> None:
         """One child that was asked for: started, failed (it was allowed and does not run) or refused."""
         self._children.child((outcome,)).inc()
+
+    def forgotten(self, n: int) -> None:
+        """How many rented instances their provider doesn't know although their time is not over."""
+        self._forgotten.set(n)
 
     def holds(self, waiting: Sequence[tuple[str, float]]) -> None:
         """What waits now: "approvals" or "challenge", and since how many seconds."""

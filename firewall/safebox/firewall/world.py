@@ -47,7 +47,9 @@ class World:
         self._standins = standins
 
     @classmethod
-    async def open(cls, settings: Settings, signer: SignerPort, provider: ComputeProvider, chain_id: int) -> World:
+    async def open(
+        cls, settings: Settings, signer: SignerPort, provider: ComputeProvider, chain_id: int, ledger: Ledger
+    ) -> World:
         """Start what stand-ins are needed and make the connectors.
 
         Raises:
@@ -80,7 +82,8 @@ class World:
             care=Care(settings.stuck, settings.stuck_seconds),
         )
         prices = IMAGE_PRICES if settings.prices is None else settings.prices
-        compute = ComputeConnector(provider, dict(prices), LeaseBook(settings.home / "leases"))
+        leases = LeaseBook(settings.home / "leases")
+        compute = ComputeConnector(provider, dict(prices), leases, lambda run: ledger.book(run).rented)
         connectors: dict[str, Connector] = {
             "chain": chain,
             "signing": SigningConnector(chain, signer),
@@ -99,7 +102,7 @@ class World:
     def spawning(self, children: Children, ledger: Ledger) -> None:
         """Let runs have children, too."""
         can = {*self.connectors, SPAWN}
-        spawn = SpawnConnector(children, ledger, can, self.compute.open_instances)
+        spawn = SpawnConnector(children, ledger, can)
         self.connectors = {**self.connectors, SPAWN: spawn}
 
     async def close(self) -> None:

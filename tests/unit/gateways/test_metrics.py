@@ -39,6 +39,7 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_runs": {"state"},
     "safebox_runs_at_depth": {"depth"},
     "safebox_trees": set(),
+    "safebox_compute_forgotten": set(),
     "safebox_children_total": {"outcome"},
     "safebox_wallet_over_ceiling": set(),
     "safebox_wallet_stranded": set(),

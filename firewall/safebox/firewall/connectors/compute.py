@@ -1,6 +1,9 @@
 """The compute connector: rents containers by the minute from a provider.
 
 A lease is charged in full when it starts and settled by the started minutes when it is stopped, or seen to have ended.
+One that the provider says it doesn't know may run all the same: it is held and charged until its time is over. How many
+are held is what the ledger says, for every firewall that shares it.
+
 An agent knows an instance by the id of the action that started it; the provider knows it by run and that id, so no run
 can name another's.
 """
@@ -9,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from safebox.firewall.connectors.leases import Last, Lease, LeaseBook
+from safebox.firewall.connectors.leases import Lease, LeaseBook, reference_of
+from safebox.firewall.connectors.leaseterms import InstanceView, last_seen, settlement, started, told
 from safebox.firewall.connectors.prices import SECONDS_PER_MINUTE, ImagePrice, compute_charge, minutes_of
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Instance, StartCompute
@@ -24,35 +29,12 @@ from safebox.firewall.core.money import Amount, encode_amount
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, SandboxError
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
-OUTPUT_CHARACTERS_MAX = 64 * 1024
+LATE_SECONDS = 60
+"""A provider may begin an instance so much later than it was told to, and ends it as much later."""
 THREADS = 8
 """Of its own: a provider that hangs uses up nobody else's."""
 _UNAVAILABLE = (SandboxError, OSError)
 _Found = TypeVar("_Found")
-
-
-class InstanceView(Protocol):
-    """What a provider says about one container. `seconds` is how long it has run or ran, rounded up."""
-
-    @property
-    def state(self) -> Literal["running", "exited", "stopped"]:
-        """Whether it runs, ended by itself, or was stopped (by request or at the end of its time)."""
-        ...
-
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code, once it has ended."""
-        ...
-
-    @property
-    def output(self) -> str:
-        """The last 64 KiB of what it wrote."""
-        ...
-
-    @property
-    def seconds(self) -> int:
-        """How long it has run, or ran."""
-        ...
 
 
 class ComputeProvider(Protocol):
@@ -100,14 +82,22 @@ class ComputeConnector:
         provider: runs them.
         prices: micro-USD by image; an image without a price can't be rented.
         leases: where leases are kept.
+        held: the instances that a run has not given back, by the ledger; by the leases, if nobody else rents.
+        now: tells the time in seconds since the epoch.
     """
 
     name = "compute"
 
-    def __init__(self, provider: ComputeProvider, prices: dict[str, ImagePrice], leases: LeaseBook) -> None:
+    def __init__(
+        self, provider: ComputeProvider, prices: dict[str, ImagePrice], leases: LeaseBook,
+        held: Callable[[str], Iterable[str]] | None = None, now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self._provider = provider
         self._prices = dict(prices)
         self._leases = leases
+        self._held = held or self.open_instances
+        self._now = now
+        self._forgotten: set[str] = set()
         self._settling = asyncio.Lock()
         self._threads = ThreadPoolExecutor(THREADS, "compute")
 
@@ -127,16 +117,20 @@ class ComputeConnector:
         price = self._prices.get(args.image)
         try:
             digest = await self._aside(self._provider.image_digest, args.image)
-            running = await self._running(run)
+            over = await self._over(run)
         except (*_UNAVAILABLE, EffectError) as error:
             raise FactsUnavailable(f"the compute provider can't be asked: {error}") from error
-        facts: dict[str, Any] = {"image_digest": digest, "price_per_minute": None, "running": running}
+        facts: dict[str, Any] = {"image_digest": digest, "price_per_minute": None}
+
+        def latest() -> dict[str, Any]:
+            return {"compute": {**facts, "running": len(set(self._held(run.id)) - over)}}
+
         if price is None:
-            return Quote(facts={"compute": facts})
+            return Quote(latest=latest)
         facts["price_per_minute"] = encode_amount(Amount(price.per_minute, "USD"))
         charged = price.cost(args.minutes)
         plan = {"per_minute": price.per_minute, "minimum": price.minimum, "charged": charged, "digest": digest}
-        return Quote(charges=(compute_charge(charged),), facts={"compute": facts}, plan=plan)
+        return Quote(charges=(compute_charge(charged),), latest=latest, plan=plan)
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
         """Start, look at or stop a container.
@@ -166,7 +160,7 @@ class ComputeConnector:
         lease = self._lease(run, action.args.instance)
         if lease.settled_by == action.id:
             await self._clear(lease)
-            return _settlement(lease)
+            return settlement(lease)
         if action.tool == "compute.stop":
             return await self.release(run, lease.instance, by=action.id)
         return Outcome(status="failed", detail="a read that was cut short")
@@ -180,15 +174,16 @@ class ComputeConnector:
         lease = self._lease(run, instance)
         if lease.settled_by is not None:
             await self._clear(lease)
-            return _settlement(lease, by=by)
+            return settlement(lease, by=by)
         try:
-            found = await self._aside(self._provider.find, lease.reference)
+            found = await self._known(lease)
             if found is not None:
                 await self._aside(self._provider.stop, found)
             view = None if found is None else await self._aside(self._provider.status, found)
         except _UNAVAILABLE as error:
             raise EffectError(f"the compute provider can't be asked: {error}", unknown=True) from error
-        return _settlement(await self._settle(lease, view, by, found), by=by)
+        self._check_over(lease, found)
+        return settlement(await self._settle(lease, view, by, found), by=by)
 
     def open_instances(self, run: str) -> list[str]:
         """The instances of a run whose leases are not settled: what is left to release when it ends.
@@ -197,6 +192,11 @@ class ComputeConnector:
             EffectError: A lease can't be read.
         """
         return [lease.instance for lease in self._leases.open_ones(run)]
+
+    @property
+    def forgotten(self) -> int:
+        """How many instances may run although the provider said that it doesn't know them."""
+        return len(self._forgotten)
 
     async def healthy(self) -> bool:
         """Whether the provider answers."""
@@ -221,6 +221,7 @@ class ComputeConnector:
             minutes=args.minutes,
             price=price,
             charged=int(plan["charged"]),
+            ends=int(self._now()) + args.minutes * SECONDS_PER_MINUTE + LATE_SECONDS,
         )
         if await self._aside(self._digest, args.image) != plan["digest"]:
             raise EffectError("the image is not the one that was decided")
@@ -234,7 +235,9 @@ class ComputeConnector:
             await self._aside(self._launch, lease, args, plan["digest"])
         except _UNAVAILABLE as error:
             return await self._found(lease, f"the compute provider failed: {error}")
-        return _started(lease)
+        with contextlib.suppress(EffectError):  # then it is only not known later that it began
+            await self._aside(self._leases.put, msgspec.structs.replace(lease, begun=True))
+        return started(lease)
 
     async def _aside(self, what: Callable[..., _Found], *about: Any) -> _Found:
         """What blocks, in a thread of the connector's own."""
@@ -259,44 +262,46 @@ class ComputeConnector:
     async def _found(self, lease: Lease, failure: str = "never started") -> Outcome:
         """What became of a start that got no clear answer."""
         if lease.settled_by is not None:  # its container is gone because it has been used
-            return _started(lease)
+            return started(lease)
         try:
             found = await self._aside(self._provider.close, lease.reference)
         except _UNAVAILABLE as error:
             raise EffectError(f"{failure}; the provider can't be asked", unknown=True) from error
-        if found is not None:
-            return _started(lease)
+        if found is not None or lease.begun:
+            return started(lease)
         self._leases.remove(lease)
         return Outcome(status="failed", detail=failure)
 
     async def _status(self, action: Action, run: RunView) -> Outcome:
         lease = self._lease(run, action.args.instance)
         if lease.last is not None:
-            return Outcome(status="done", result=_told(lease, lease.last))
+            return Outcome(status="done", result=told(lease, lease.last))
         try:
-            found = await self._aside(self._provider.find, lease.reference)
+            found = await self._known(lease)
             view = None if found is None else await self._aside(self._provider.status, found)
         except _UNAVAILABLE as error:
             raise EffectError(f"the compute provider can't be asked: {error}") from error
+        self._check_over(lease, found)
         state = "stopped" if view is None else view.state
         refunds: tuple[Charge, ...] = ()
         if state != "running" and lease.settled_by is None:
             settled = await self._settle(lease, view, action.id, found)
-            refunds = _settlement(settled, by=action.id).refunds
-        return Outcome(status="done", result=_told(lease, _last(view)), refunds=refunds)
+            refunds = settlement(settled, by=action.id).refunds
+        return Outcome(status="done", result=told(lease, last_seen(view)), refunds=refunds)
 
     async def _settle(self, lease: Lease, view: InstanceView | None, by: str, found: str | None) -> Lease:
         """Mark a lease as settled, unless it already is, and have its container removed.
 
         Without a view the whole lease was used.
         """
+        self._forgotten.discard(lease.reference)
         async with self._settling:
             current = self._leases.find(lease.run, lease.instance) or lease
             if current.settled_by is not None:
                 return current
             used = lease.charged if view is None else lease.price.cost(minutes_of(view.seconds))
             refund = max(0, lease.charged - used)
-            last = None if view is None else _last(view)
+            last = None if view is None else last_seen(view)
             settled = msgspec.structs.replace(lease, settled_by=by, refund=refund, last=last)
             await self._aside(self._leases.put, settled)
         if found is not None:
@@ -311,49 +316,54 @@ class ComputeConnector:
             if found is not None:
                 await self._aside(self._provider.discard, found)
 
-    async def _running(self, run: RunView) -> int:
-        """Open leases whose containers run, or can't be shown not to."""
-        count = 0
-        for lease in await self._aside(self._leases.open_ones, run.id):
-            found = await self._aside(self._provider.find, lease.reference)
+    async def _over(self, run: RunView) -> frozenset[str]:
+        """The held instances of a run that certainly run no more; what was seen to be over stays so."""
+        over: set[str] = set()
+        for instance in list(self._held(run.id)):
+            lease = await self._aside(self._leases.find, run.id, instance)
+            found = await self._aside(self._provider.find, reference_of(run.id, instance))
             view = None if found is None else await self._aside(self._provider.status, found)
-            count += view is None or view.state == "running"
-        return count
+            if lease is not None:  # else another firewall has it
+                self._note(lease, found)
+            ended = lease is not None and self._ended(lease)
+            if ended if view is None else view.state != "running":
+                over.add(instance)
+        return frozenset(over)
+
+    async def _known(self, lease: Lease) -> str | None:
+        """The provider's id of an instance."""
+        found = await self._aside(self._provider.find, lease.reference)
+        self._note(lease, found)
+        return found
+
+    def _note(self, lease: Lease, found: str | None) -> None:
+        """Note that a provider knows nothing of what may run, as long as that is so."""
+        if self._may_run(lease, found):
+            self._forgotten.add(lease.reference)
+        else:
+            self._forgotten.discard(lease.reference)
+
+    def _may_run(self, lease: Lease, found: str | None) -> bool:
+        """Whether an instance that its provider doesn't know may run; not if its time is over, or it was given back."""
+        if found is not None or lease.settled_by is not None or self._ended(lease):
+            return False
+        return lease.instance in self._held(lease.run)
+
+    def _ended(self, lease: Lease) -> bool:
+        return lease.ends is not None and self._now() >= lease.ends
+
+    def _check_over(self, lease: Lease, found: str | None) -> None:
+        """Go on unless an instance may run although its provider doesn't know it.
+
+        Raises:
+            EffectError: If that is so; who asked to stop it is told later what came of it.
+        """
+        if self._may_run(lease, found):
+            cause = "the compute provider doesn't know this instance; it counts as running until its time is over"
+            raise EffectError(cause, unknown=True)
 
     def _lease(self, run: RunView, instance: str) -> Lease:
         lease = self._leases.find(run.id, instance)
         if lease is None:
             raise CallerError(f"this run has no instance {instance[:80]!r}")
         return lease
-
-
-def _started(lease: Lease) -> Outcome:
-    result = {
-        "instance": lease.instance,
-        "price_per_minute": str(Amount(lease.price.per_minute, "USD")),
-        "lease_minutes": lease.minutes,
-    }
-    return Outcome(status="done", charges=(compute_charge(lease.charged),), result=result)
-
-
-def _last(view: InstanceView | None) -> Last:
-    if view is None:
-        return Last("stopped", None, "")
-    return Last(view.state, view.exit_code, view.output[-OUTPUT_CHARACTERS_MAX:])
-
-
-def _told(lease: Lease, last: Last) -> dict[str, Any]:
-    return {
-        "instance": lease.instance,
-        "state": last.state,
-        "exit_code": last.exit_code,
-        "output": last.output,
-    }
-
-
-def _settlement(lease: Lease, *, by: str | None = None) -> Outcome:
-    """Tell what a lease cost; only the action that settled it brings the refund."""
-    charged = str(Amount(lease.charged - lease.refund, "USD"))
-    mine = lease.refund and (by is None or lease.settled_by == by)
-    refunds = (compute_charge(lease.refund),) if mine else ()
-    return Outcome(status="done", result={"instance": lease.instance, "charged": charged}, refunds=refunds)

@@ -29,7 +29,11 @@ class Last(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rented container; `charged` in micro-USD. `settled_by` is the action that settled it."""
+    """One rented container; `charged` in micro-USD. `settled_by` is the action that settled it.
+
+    `ends` is when it runs no more in any case, in seconds since the epoch (None: nobody knows), `begun` says that the
+    provider told of its start.
+    """
 
     run: str
     instance: str
@@ -40,11 +44,18 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     settled_by: str | None = None
     refund: int = 0
     last: Last | None = None
+    ends: int | None = None
+    begun: bool = False
 
     @property
     def reference(self) -> str:
         """What the provider knows it by: no other run can name it."""
-        return f"{self.run}.{self.instance}"
+        return reference_of(self.run, self.instance)
+
+
+def reference_of(run: str, instance: str) -> str:
+    """What the provider knows a run's instance by."""
+    return f"{run}.{instance}"
 
 
 class LeaseBook:

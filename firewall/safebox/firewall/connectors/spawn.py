@@ -10,8 +10,7 @@ How it can be attacked:
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -23,7 +22,7 @@ from safebox.firewall.core.kinship import all_live, children_told, depth_limit, 
 from safebox.firewall.core.lineage import Spawn, lineage_facts
 from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.money import Amount
-from safebox.firewall.errors import CallerError, ConfigError, EffectError, FactsUnavailable
+from safebox.firewall.errors import CallerError, ConfigError, EffectError
 from safebox.firewall.ledger import Ledger
 from safebox.firewall.lifecycle import check_connectors
 from safebox.firewall.mandate.file import RunFile, load
@@ -39,7 +38,6 @@ class SpawnConnector:
         children: records, funds and launches them.
         ledger: knows what is shared out.
         connectors: what this firewall can do, by name.
-        rented: the instances a run has that are not settled; raises `EffectError` if that can't be said.
     """
 
     name = NAME
@@ -49,32 +47,25 @@ class SpawnConnector:
         children: Children,
         ledger: Ledger,
         connectors: Container[str],
-        rented: Callable[[str], Sequence[str]],
     ) -> None:
         self._children = children
         self._ledger = ledger
         self._connectors = connectors
-        self._rented = rented
 
     async def quote(self, action: Action, run: RunView) -> Quote:
         """Read the child's mandate, and say what it takes of its parent's.
 
         Raises:
             CallerError: The mandate is wrong, or isn't the mandate of what is asked for.
-            FactsUnavailable: What the parent rents isn't known.
         """
         if isinstance(action.args, Nothing):
             return Quote()
         file = self._read(action, run)
-        try:
-            running = len(await asyncio.to_thread(self._rented, run.id))
-        except EffectError as error:
-            raise FactsUnavailable(f"what the run rents isn't known: {error}") from error
         grants = {line: units for line, units in file.mandate.grants().items() if units}
         return Quote(
             charges=tuple(Charge(rail, Amount(units, asset)) for (rail, asset), units in sorted(grants.items())),
             plan=plan_of(child_name(action), file.mandate),
-            latest=partial(self._lineage, action, run, file.mandate, running),
+            latest=partial(self._lineage, action, run, file.mandate),
         )
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
@@ -128,11 +119,11 @@ class SpawnConnector:
             raise CallerError("the child's inbox is not its parent's", remedy="name the same folder, or none")
         return file
 
-    def _lineage(self, action: Action, run: RunView, child: Mandate, running: int) -> dict[str, Any]:
+    def _lineage(self, action: Action, run: RunView, child: Mandate) -> dict[str, Any]:
         book = self._ledger.book(run.id)
         facts = lineage_facts(
             run.mandate, child, known=all_live(book), depth=depth_of(book) + 1, depth_limit=depth_limit(book),
-            taken=taken_of(book, running), tree=tree_size(self._ledger.books.runs, book.root),
+            taken=taken_of(book, len(book.rented)), tree=tree_size(self._ledger.books.runs, book.root),
             births=book.births.count(action.received_ns),
         )  # fmt: skip
         return {"lineage": facts}

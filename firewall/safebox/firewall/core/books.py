@@ -128,6 +128,7 @@ class Books:
             return
         book.open[event.action_id] = event
         book.out |= event.tool == "wallet.fund"
+        book.rented.allowed(event)
         _count(book, event, +1)
         _reserve(book, event, +1)
 
@@ -150,8 +151,9 @@ class Books:
         else:
             _reserve(book, decided, -1)
         book.behaving.settled(decided, event)
+        refunds = book.rented.settled(event)
         if decided.caller is Caller.AGENT:
-            book.settle(event, decided.at_ns)
+            book.settle(event, refunds, decided.at_ns)
         elif decided.tool == "wallet.sweep":
             book.sweep(event, decided)
         elif decided.tool == "wallet.fund" and event.status == "done":
@@ -177,6 +179,7 @@ class Books:
         book.behaving.revert(event)
         if event.allowed:
             del book.open[event.action_id]
+            book.rented.revert(event)
             _count(book, event, -1)
             _reserve(book, event, -1)
         elif event.denied:

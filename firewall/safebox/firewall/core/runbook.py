@@ -30,6 +30,7 @@ from safebox.firewall.core.record import (
     WalletFrozen,
     WalletThawed,
 )
+from safebox.firewall.core.rented import Rented
 from safebox.firewall.core.windows import HOUR, MINUTE, Rates, Window
 
 DENIALS_WINDOW: Final = 10 * MINUTE
@@ -49,7 +50,7 @@ class RunBook:
     __slots__ = (
         "behaving", "births", "children", "denied", "denied_count", "earned", "ended", "exposures", "frozen", "funded",
         "given_again", "holds", "keys", "killed", "lines", "mandate", "open", "out", "parent", "paused", "rates",
-        "root", "settled", "spawned", "stalled", "started", "swept", "unknown", "unswept", "used",
+        "rented", "root", "settled", "spawned", "stalled", "started", "swept", "unknown", "unswept", "used",
     )  # fmt: skip
 
     def __init__(self, started: RunStarted, parent: RunBook | None = None, owner: OwnerRecord | None = None) -> None:
@@ -69,6 +70,7 @@ class RunBook:
         self.births: Window = Window(HOUR) if parent is None else parent.births  # one for the whole tree
         self.children: list[RunBook] = []
         self.spawned: set[str] = set()
+        self.rented = Rented()
         self.exposures: dict[str, Charge] = {}
         self.earned: dict[str, int] = {}
         self.swept: dict[str, int] = {}
@@ -141,12 +143,12 @@ class RunBook:
         line = self.lines.get((rail, asset))
         return 0 if line is None else (self.remaining(rail, asset) or 0) + line.reserved
 
-    def settle(self, event: Settled, decided_ns: int) -> None:
-        """Book what an action of the agent took, gave back, and put at others' disposal."""
+    def settle(self, event: Settled, refunds: Sequence[Charge], decided_ns: int) -> None:
+        """Book what an action of the agent took, which refunds of it count, and what it put at others' disposal."""
         for charge in event.charges:
             self._line(charge).take(spent=charge.amount.units)
             self._line(charge).flow(decided_ns, charge.amount.units)
-        for refund in event.refunds:
+        for refund in refunds:
             line = self._line(refund)
             line.take(spent=-min(line.spent, refund.amount.units))
         for name, charge in event.exposures.items():
