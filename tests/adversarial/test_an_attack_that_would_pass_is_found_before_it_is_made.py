@@ -233,6 +233,9 @@ WEAKENED: dict[str, tuple[str, Edit, str, str]] = {
     "probing is endless": (
         LIMITS, put('"denials_in_ten_minutes": 5', '"denials_in_ten_minutes": 500'), "state.probing", "D",
     ),
+    "nothing is frozen for denials": (
+        LIMITS, put('"denials_until_frozen": 10', '"denials_until_frozen": 500'), "state.denied_on", "D",
+    ),
 }  # fmt: skip
 
 

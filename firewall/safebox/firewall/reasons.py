@@ -38,6 +38,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "rate.web_per_hour": ("web.request",),
     "rate.mcp_per_hour": ("mcp.call",),
     "rate.denials": tuple(name for name in TOOLS if name not in _READS),
+    "rate.denials_on": tuple(name for name in TOOLS if name not in _READS),
     "rate.per_minute": _EVERY,
     "rate.per_hour": _EVERY,
     "rate.per_day": _EVERY,

@@ -59,6 +59,21 @@ deny contains {"code": "rate.denials", "message": "Too many denied actions; only
 }
 
 # METADATA
+# title: Still denied again and again
+# description: A run that goes on while it may only read is not mistaken but trying. Its wallet is frozen.
+# custom:
+#   code: rate.denials_on
+#   threat: probing
+#   severity: critical
+#   remedy: Look at what the run asked for; then thaw its wallet, or end it.
+deny contains {"code": "rate.denials_on", "message": "Too many denied actions; this wallet is frozen."} if {
+	is_number(input.facts.rates.denied_10m)
+	not _reads_only
+	not _for_the_owner
+	not _denials_may_go_on
+}
+
+# METADATA
 # title: Too many in a minute
 # description: Where data/limits gives a kind a number per minute, no more of it is allowed in any minute.
 # custom:
@@ -122,6 +137,12 @@ _calls_in_rate if {
 _denials_in_rate if {
 	is_number(input.facts.rates.denied_10m)
 	input.facts.rates.denied_10m < limits.rate.denials_in_ten_minutes
+}
+
+_denials_may_go_on if {
+	is_number(input.facts.rates.denied_10m)
+	is_number(limits.rate.denials_until_frozen)
+	input.facts.rates.denied_10m < limits.rate.denials_until_frozen
 }
 
 _reads_only if input.action.effects == ["read"]

@@ -69,6 +69,37 @@ test_a_missing_number_of_denials_is_denied if {
 	}
 }
 
+test_nine_denials_freeze_nothing if {
+	not "rate.denials_on" in _denied with input as fixtures.set(fixtures.transfer, "/facts/rates/denied_10m", 9)
+}
+
+test_ten_denials_freeze_the_wallet if {
+	every document in [fixtures.email, fixtures.transfer, fixtures.compute, fixtures.inference] {
+		"rate.denials_on" in _denied with input as fixtures.set(document, "/facts/rates/denied_10m", 10)
+	}
+	data.safebox.main.decision.obligations.respond == [{"do": "freeze", "code": "rate.denials_on"}]
+		with input as fixtures.set(fixtures.transfer, "/facts/rates/denied_10m", 10)
+}
+
+test_neither_reading_nor_the_owner_is_frozen_out if {
+	every document in [fixtures.email_list, fixtures.balance, fixtures.fund, fixtures.sweep] {
+		not "rate.denials_on" in _denied with input as fixtures.set(document, "/facts/rates/denied_10m", 10)
+	}
+}
+
+test_what_nobody_counted_is_denied_and_freezes_nothing if {
+	every path in ["/facts", "/facts/rates", "/facts/rates/denied_10m"] {
+		every document in fixtures.broken(fixtures.transfer, path) {
+			not "rate.denials_on" in _denied with input as document
+		}
+	}
+}
+
+test_a_missing_limit_of_denials_freezes if {
+	"rate.denials_on" in _denied with input as fixtures.set(fixtures.transfer, "/facts/rates/denied_10m", 0)
+		with data.data.limits.rate as {"denials_in_ten_minutes": 5}
+}
+
 test_an_action_without_effects_counts_as_more_than_reading if {
 	every document in fixtures.broken(fixtures.email_list, "/action/effects") {
 		"rate.denials" in _denied with input as fixtures.set(document, "/facts/rates/denied_10m", 5)

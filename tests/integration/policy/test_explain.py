@@ -33,6 +33,7 @@ FAULTS: dict[str, tuple[str, str, object]] = {
     "email.not_granted": ("email.send", "mandate.mail", None),
     "rate.email_per_hour": ("email.send", "facts.rates.hour", 9),
     "rate.denials": ("email.send", "facts.rates.denied_10m", 7),
+    "rate.denials_on": ("email.send", "facts.rates.denied_10m", 12),
     "compute.too_many_instances": ("compute.start", "facts.compute.running", 2),
     "compute.image_not_listed": ("compute.start", "action.args.image", "evil:1"),
     "inference.model_not_listed": ("inference.chat", "action.args.model", "huge"),

@@ -16,7 +16,7 @@ from safebox.firewall.behaviour.owner import OwnerRecord
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.mandate import ACCOUNT_COMPUTE, ACCOUNT_INFERENCE, Mandate
 from safebox.firewall.core.money import decode_amount, pad
-from safebox.firewall.core.orders import throttled_until
+from safebox.firewall.core.orders import BY_POLICY, throttled_until
 from safebox.firewall.core.record import (
     Charge,
     Decided,
@@ -144,8 +144,9 @@ class Behaving:
             self._remembered.money.earn(event.at_ns, event.amount.units)
 
     def told(self, event: WalletFrozen | WalletThawed | RunPaused | RunResumed) -> None:
-        """Somebody, or policy, stopped it in part, or let it go on."""
-        self._stopped_ns = event.at_ns if isinstance(event, (WalletFrozen, RunPaused)) else None
+        """Somebody stopped it in part, or let it go on; what policy orders is an answer to the run, and no notice."""
+        if not event.by.startswith(BY_POLICY):
+            self._stopped_ns = event.at_ns if isinstance(event, (WalletFrozen, RunPaused)) else None
 
     def _since_stop(self, now: int) -> int:
         """Seconds since it, or a run it descends from, was stopped; a day if none was, or all may go on."""

@@ -15,6 +15,8 @@ from safebox.firewall.core.record import Decided, LedgerEvent, RunKilled, RunPau
 from safebox.firewall.core.tools import Caller
 
 SECOND: Final = 1_000_000_000
+BY_POLICY: Final = "policy ("
+"""How `by` begins in what no person did."""
 
 
 def orders_of(event: Decided) -> tuple[Order, ...]:
@@ -34,7 +36,7 @@ def ordered_events(event: Decided, tree: Iterable[str]) -> Iterator[LedgerEvent]
     """What a decision leaves in the ledger beside itself; `tree` are the runs that would be killed together."""
     firsts = {order.do: order for order in reversed(orders_of(event))}
     for do, order in sorted(firsts.items()):
-        by = f"policy ({order.code}, {event.decision})"
+        by = f"{BY_POLICY}{order.code}, {event.decision})"
         match do:
             case "freeze":
                 yield WalletFrozen(at_ns=event.at_ns, run=event.run, by=by)

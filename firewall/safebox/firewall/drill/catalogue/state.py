@@ -315,6 +315,22 @@ async def _(stage: Stage) -> Told:
 
 
 @CHAPTER.attack(
+    "denied_on",
+    "go on for another five denials, wait eleven minutes, and then pay",
+    code="transfer.frozen",
+    mend="rate.denials_until_frozen in data/limits, the rule rate.denials_on, and responses in data/behaviour",
+    neighbour="after_denials",
+    lacks=lambda aim: aim.no_wallet() or aim.no_time(12 * 60),
+)
+async def _(stage: Stage) -> Told:
+    for _ in range(11):
+        await stage.pay(stage.aim.stranger, 1)
+    await stage.later(11 * 60)
+    stage.mark()
+    return await stage.pay(stage.aim.payee, stage.aim.small)
+
+
+@CHAPTER.attack(
     "lost_answer",
     "let the node lose the answer to a payment: its money stays counted, and no signed bytes are told",
     severity=HIGH,
