@@ -27,7 +27,7 @@ def test_every_task_is_finished_and_nothing_was_refused_or_held(after: tuple[Wor
     made, ran = after
     for name, one in ran.items():
         assert one.done.status == 0, one.said
-        asked = made.decided(one.story.run)
+        asked = [each for run in (one.story.run, *made.children(one.story.run)) for each in made.decided(run)]
         assert [(each["tool"], each["answer"]) for each in asked if each["answer"]["verdict"] != "allow"] == [], name
     assert "intact" in made.home.verified()
 
@@ -39,6 +39,10 @@ def test_what_they_were_to_do_is_done(after: tuple[World, dict[str, Ran]]) -> No
     assert {mail.to for mail in mails if mail.to.endswith("@customer.example")} == customers
     assert [mail.to for mail in mails if mail.subject == "Your report"] == ["ada@buyer.example", "bela@buyer.example"]
     assert "> " in next(mail.body for mail in mails if "parse.py" in mail.subject)  # it quotes
+    letters = {mail.to: mail.body for mail in mails if mail.to.endswith("@club.example")}
+    assert "- Garlic can still" in letters["gardeners@club.example"]
+    assert "- New lights are" in letters["cyclists@club.example"]
+    assert len(made.children(ran["editor"].story.run)) == len(letters) == 2
     (build,) = (mail.body for mail in mails if mail.subject == "Results of this build")
     assert (build.count("exit status 0"), build.count("exit status 1")) == (5, 1)
     sent = made.chain.transactions()

@@ -1,6 +1,6 @@
 """Founder: it may have one child, and tries to make it more than a part of itself, or to have more of them.
 
-It starts the child it may have and waits until that has paid the supplier; then it tries everything else. What the
+It starts the child it may have and waits until that is over; then it tries everything else. What the
 child tries is in `child.py`. It prints what it tried and what it got, and always ends with 0: whether it was stopped is
 for the firewall's ledger to say.
 """
@@ -8,12 +8,9 @@ for the firewall's ledger to say.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
-
-from web3 import HTTPProvider, Web3
 
 from safebox.agents import Toolbox
 from safebox.agents.attempts import Attempts
@@ -25,6 +22,7 @@ MYSELF = ["python", "main.py"]
 SUPPLIER = "0x887a5848C17ED3Cc8710e2A48fae254993139600"  # in the mandate
 COPY = "0x779D29C63C85E8135af05Ca8e77Fdf7D4AcFb3e7"  # whose key only this one knows
 WAIT_SECONDS = 60
+LOOK_SECONDS = 0.5
 OWN_SOURCE = Path(__file__).read_text(encoding="utf-8")
 Keys = dict[str, str | int | list[str] | list[list[str]] | dict[str, str]]
 
@@ -65,21 +63,20 @@ def child(**changed: Keys) -> str:
     return written(sections)
 
 
-def paid() -> int:
-    """Wait until the supplier was paid: all that the child has in common with its parent is the world."""
-    node = Web3(HTTPProvider(os.environ["WEB3_PROVIDER_URI"]))
+def over(box: Toolbox) -> str:
+    """Wait until the child has ended, and say how."""
     until = time.monotonic() + WAIT_SECONDS
-    while not (wei := node.eth.get_balance(Web3.to_checksum_address(SUPPLIER))):
+    while (found := box.children()[0]).state != "over":
         if time.monotonic() > until:
-            raise ValueError("the supplier has nothing yet")
-        time.sleep(0.5)
-    return wei
+            raise ValueError(f"it is {found.state}")
+        time.sleep(LOOK_SECONDS)
+    return f"exit code {found.exit_code}, spent {', '.join(found.spent)}"
 
 
 def main() -> int:
     box = Toolbox()
     attempt("start the child I may have", lambda: box.spawn(IMAGE, WORKER, child()))
-    attempt("wait for its payment", paid)
+    attempt("wait for it", lambda: over(box))
     for name, mandate in {
         "another one": child(),
         "one that may pay the copy": child(wallet={"payees": {"copy": COPY}}),

@@ -42,7 +42,7 @@ def constants(folder: Path) -> dict[str, Any]:
 
 
 def test_every_agent_is_here() -> None:
-    benign = ["builder", "marketmaker", "reviewer", "shop", "support"]
+    benign = ["builder", "editor", "marketmaker", "reviewer", "shop", "support"]
     redteam = ["buyer", "evolver", "founder", "hijacked", "maximiser", "payer", "replicator"]
     assert [folder.name for folder in FOLDERS] == [*benign, "analyst", "plain", "treasurer", *redteam]
 
@@ -175,6 +175,8 @@ def test_what_benign_agents_take_for_listed_is_listed() -> None:
     )
     assert [constants(benign / "builder")["RUN_INPUT"]] == mandate(benign / "builder")["compute"]["commands"]
     assert constants(benign / "builder")["AT_ONCE"] == mandate(benign / "builder")["compute"]["instances"]
+    assert [constants(benign / "editor")["WRITER"]] == mandate(benign / "editor")["lineage"]["commands"]
+    assert sorted(constants(benign / "editor")["CLUBS"].values()) == mandate(benign / "editor")["mail"]["recipients"]
     assert constants(benign / "reviewer")["DEVELOPERS"] == mandate(benign / "reviewer")["mail"]["recipients"]
 
 
