@@ -14,6 +14,7 @@ from eth_account import Account
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.addresses import checksummed
+from safebox.firewall.core.calldata import DEPTH_MAX, LEAVES_MAX
 from safebox.firewall.core.money import token_asset
 from safebox.firewall.core.reply import Reply, Status
 from safebox.firewall.engines.bundle import load_bundle, pack_folder
@@ -106,7 +107,7 @@ address = "{self.account.address}"
 functions = ["execute(address,uint256,bytes)"]
 """
 
-    async def send(self, to: str | None, data: bytes = b"", value: int = 0, **more: Any) -> Reply | str:
+    async def send(self, to: str | None, data: bytes = b"", value: int = 0, /, **more: Any) -> Reply | str:
         """Ask like a client with an unlocked account; the reply, or the code with which it can't even be read."""
         fields = {"from": self.address, "to": to, "data": "0x" + data.hex(), "value": hex(value), "gas": GAS}
         try:
@@ -156,7 +157,24 @@ def attacks(world: World) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any
 
     for_all = call("setApprovalForAll(address,bool)", batcher, True)
     approve = "approve(address,uint256)"
+    def deep(times: int) -> bytes:
+        data = transfer()
+        for _ in range(times):
+            data = call("multicall(bytes[])", [data])
+        return data
+
     return {
+        # ether
+        "ether for a stranger": ("transfer.payee_not_listed", (STRANGER, b"", 1), {}),
+        "ether for an imitation": ("transfer.payee_lookalike", (IMITATION, b"", 1), {}),
+        "ether for nobody": ("transfer.payee_not_listed", (zero, b"", 1), {}),
+        "ether for 0xdead": ("transfer.payee_not_listed", (dead, b"", 1), {}),
+        "ether for a precompile": ("transfer.payee_not_listed", (first, b"", 1), {}),
+        "ether for a token": ("transfer.payee_not_listed", (usd, b"", 1), {}),
+        "ether for itself": ("transfer.to_self", (world.address, b"", 1), {}),
+        "ether for a name": ("request.invalid", ("acme.eth", b"", 1), {}),
+        "ether for other digits": ("request.invalid", ("0x" + "\uff12" * 40, b"", 1), {}),
+        "ether over the cap": ("transfer.over_per_transfer", (PAYEE, b"", 1001), {}),
         # payees
         "a token for a stranger": ("call.payee_not_listed", (usd, transfer(STRANGER)), {}),
         "a token for an imitation": ("call.payee_lookalike", (usd, transfer(IMITATION)), {}),
@@ -205,6 +223,30 @@ def attacks(world: World) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any
             "call.payee_not_listed", (batcher, batch((PAYEE, 1, b""), (STRANGER, 1, b"")), 2), {},
         ),
         "a sum over the cap": ("call.over_per_transfer", (batcher, batch(*[(PAYEE, 501, b"")] * 2), 1002), {}),
+        "a sum of tokens over the cap": (
+            "call.over_per_transfer",
+            (usd, call("multicall(bytes[])", [transfer(units=CAP // 2 + 1)] * 2)), {},
+        ),
+        "a stranger in a multicall": (
+            "call.payee_not_listed", (usd, call("multicall(bytes[])", [transfer(), transfer(STRANGER)])), {},
+        ),
+        "a stranger in aggregate3": (
+            "call.payee_not_listed",
+            (batcher, call("aggregate3((address,bool,bytes)[])", [(usd, True, transfer(STRANGER))])), {},
+        ),
+        "a stranger in a MultiSend": (
+            "call.payee_not_listed", (batcher, call("multiSend(bytes)", packed((STRANGER, 1, b""))), 1), {},
+        ),
+        "a stranger paid by a Safe": ("call.payee_not_listed", (batcher, safe(STRANGER, 1, b""), 1), {}),
+        "a stranger in executeBatch": (
+            "call.payee_not_listed",
+            (world.account.address, call("executeBatch((address,uint256,bytes)[])", [(STRANGER, 1, b"")]), 1), {},
+        ),
+        "a batch in a batch without end": ("call.too_deep", (usd, deep(DEPTH_MAX + 1)), {}),
+        "more calls than anybody reads": (
+            "call.too_many", (usd, call("multicall(bytes[])", [transfer()] * (LEAVES_MAX + 1))), {},
+        ),
+        "bytes left over in a batch": ("call.left_over", (batcher, batch((usd, 0, transfer() + b"\0"))), {}),
         "a batcher nobody listed": (
             "call.carrier_not_listed", (world.other.address, batch((PAYEE, 1, b"")), 1), {},
         ),
@@ -226,6 +268,10 @@ def attacks(world: World) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any
         "an authorization": ("transaction.authorization", (usd, transfer()), {"authorizationList": []}),
         "type 5": ("transaction.unknown_type", (usd, transfer()), {"type": "0x5"}),
         "data that aren't input": ("request.invalid", (usd, transfer()), {"input": "0x"}),
+        **{
+            f"{value} as its value": ("request.invalid", (PAYEE, b""), {"value": value})
+            for value in (1.5, float("nan"), -1, "-0x1", "1e18", "0x00", "0x" + "f" * 65)
+        },
         "a wrong checksum": ("request.invalid", (usd.swapcase().replace("0X", "0x"), transfer()), {}),
         "a fee over the cap": ("call.fee_cap", (usd, transfer()), {"maxFeePerGas": hex(31 * 10**9)}),
         "burning its funds for gas": (
@@ -266,7 +312,16 @@ async def test_the_neighbours_go_through_and_are_mined(world: World) -> None:
     assert await world.node.quantity("eth_getBalance", PAYEE, "latest") == 1000
     await mined(world, world.account.address, call("execute(address,uint256,bytes)", PAYEE, 7, b""), 7)
     assert await world.node.quantity("eth_getBalance", PAYEE, "latest") == 1007
-    assert await world.nonce() == 5
+    await mined(world, PAYEE, b"", 3)
+    assert await world.node.quantity("eth_getBalance", PAYEE, "latest") == 1010
+    assert await world.nonce() == 6
+
+
+async def test_what_names_no_chain_is_signed_for_the_runs_own(world: World) -> None:
+    reply = await mined(world, PAYEE, b"", 3)
+    assert reply.result is not None
+    sent = await world.node.call("eth_getTransactionByHash", reply.result["transaction_hash"])
+    assert (int(sent["chainId"], 16), sent["type"]) == (CHAIN_ID, "0x2")
 
 
 async def test_what_comes_signed_is_never_sent_and_its_signer_is_named(world: World) -> None:

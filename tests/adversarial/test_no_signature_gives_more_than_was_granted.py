@@ -156,6 +156,9 @@ def attacks(money: Signing) -> dict[str, tuple[str, Asked]]:
         "a permit for ever": ("approval.valid_too_long", typed(money, money.permit(1, deadline=2**256 - 1))),
         "a permit on no chain": ("approval.wrong_chain", typed(money, money.permit(1, deadline=soon, chainId=None))),
         "a permit elsewhere": ("approval.wrong_chain", typed(money, money.permit(1, deadline=soon, chainId=1))),
+        "a permit of no contract": (
+            "approval.token_not_listed", typed(money, money.permit(1, deadline=soon, verifyingContract=None)),
+        ),
         "a permit of another contract": (
             "approval.token_not_listed", typed(money, money.permit(1, deadline=soon, verifyingContract=router)),
         ),
