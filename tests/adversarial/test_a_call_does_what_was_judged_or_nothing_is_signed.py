@@ -157,6 +157,7 @@ def attacks(world: World) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any
 
     for_all = call("setApprovalForAll(address,bool)", batcher, True)
     approve = "approve(address,uint256)"
+
     def deep(times: int) -> bytes:
         data = transfer()
         for _ in range(times):
@@ -334,3 +335,7 @@ async def test_what_comes_signed_is_never_sent_and_its_signer_is_named(world: Wo
         assert refuse_signed("0x" + content.hex(), world.money.run.view).code == code
     elsewhere = bytes(Account.from_key(KEY).sign_transaction(fields | fees | {"chainId": 1}).raw_transaction)
     assert refuse_signed("0x" + elsewhere.hex(), world.money.run.view).code == "transaction.wrong_chain"
+    nowhere = bytes(Account.from_key(KEY).sign_transaction({
+        "to": PAYEE, "value": 1, "gas": 21_000, "nonce": 0, "gasPrice": 10**9,
+    }).raw_transaction)  # fmt: skip
+    assert refuse_signed("0x" + nowhere.hex(), world.money.run.view).code == "transaction.no_chain"

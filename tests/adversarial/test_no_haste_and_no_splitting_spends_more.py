@@ -87,6 +87,26 @@ async def test_a_clock_set_back_gives_nothing_back(money: Money) -> None:
     assert await signed(money) == FIT
 
 
+async def test_an_hours_limit_holds_over_every_seam(url: str, engine: EmbeddedEngine) -> None:
+    limited = CUT.replace('expires = "1h"', 'expires = "3h"')
+    limited = limited.replace("[wallet.payees]", 'per_hour = "0.29 ETH"\n[wallet.payees]')  # two, with their fees
+    money = Money(url, KEY, mandate=limited, engine=engine, receipt_seconds=10)
+    await money.open()
+    assert (await money.pay(f"{CAP} wei")).status is Status.DONE
+    money.clock.advance(3000)
+    assert (await money.pay(f"{CAP} wei")).status is Status.DONE
+    money.clock.advance(500)  # another hour of the clock or of the run has begun by now, whichever is counted
+    over = await money.pay(f"{CAP} wei")
+    assert (over.status, over.code) == (Status.DENIED, "transfer.over_per_hour")
+    assert await signed(money) == 2
+    money.clock.advance(500)
+    assert (await money.pay(f"{CAP} wei")).status is Status.DONE, "the first is more than an hour old"
+    over = await money.pay(f"{CAP} wei")
+    assert (over.status, over.code) == (Status.DENIED, "transfer.over_per_hour")
+    assert (await signed(money), await money.paid()) == (3, 3 * CAP)
+    await money.close()
+
+
 async def test_a_key_used_twice_pays_once_and_for_something_else_not_at_all(money: Money) -> None:
     async def ask(amount: str) -> Reply:
         arguments = {"to": PAYEE, "amount": amount}

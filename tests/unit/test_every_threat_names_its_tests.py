@@ -15,7 +15,7 @@ from safebox.firewall.reasons import KNOWN_CODES
 from tests.real_parts import ROOT
 
 FOLDER = ROOT / "tests" / "threats"
-SECTIONS = {"copying.md", "hoarding.md", "persuasion.md"}
+SECTIONS = {"money.md", "copying.md", "hoarding.md", "persuasion.md"}
 HEADER = "| attack | verdict and code | shown by | what must pass, shown by |"
 NOT_SHOWN = "**not shown**"
 NOTHING_PASSES = "-"
