@@ -215,6 +215,7 @@ WEAKENED: dict[str, tuple[str, Edit, str, str]] = {
         "safebox/email/email.rego", without("email.recipient_not_listed"), "hoarding.stranger", "F",
     ),
     "any image": ("safebox/compute/compute.rego", without("compute.image_not_listed"), "renting.image", "F"),
+    "a changed image": ("safebox/compute/compute.rego", without("compute.other_image"), "renting.changed", "F"),
     "any command": ("safebox/compute/compute.rego", without("compute.command_not_listed"), "renting.command", "F"),
     "any number of containers": (
         "safebox/compute/compute.rego", without("compute.too_many_instances"), "renting.one_more", "F",

@@ -46,7 +46,8 @@ JUDGED = {
         mandate.compute.max_minutes
         facts.money facts.money.priced facts.money.charges facts.money.charges.0 facts.money.charges.0.rail
         facts.money.charges.0.asset facts.money.charges.0.units facts.money.charges.0.remaining
-        facts.compute facts.compute.image_digest facts.compute.price_per_minute facts.compute.running
+        facts.compute facts.compute.image_digest facts.compute.pinned_digest facts.compute.price_per_minute
+        facts.compute.running
         facts.compute.price_per_minute.asset facts.compute.price_per_minute.units
         facts.self_overlap facts.self_overlap.matched facts.self_overlap.share_bp facts.self_overlap.secrets
     """,

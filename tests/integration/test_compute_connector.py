@@ -47,7 +47,7 @@ def compute(provider: ComputeProvider, tmp_path: Path) -> Iterator[ComputeConnec
 
 
 def _start(*command: str, minutes: int = 5, identity: str = "act_01", **more: Any) -> Any:
-    asked = {"image": BASE_IMAGE, "command": list(command), "minutes": minutes, **more}
+    asked: dict[str, Any] = {"image": BASE_IMAGE, "command": list(command), "minutes": minutes, **more}
     return action("compute.start", asked, identity=identity)
 
 
@@ -146,6 +146,24 @@ async def test_after_a_crash_a_start_is_found_and_no_second_one_is_made(compute:
     never = _start("sleep", "100", identity="act_05")
     assert (await compute.reconcile(never, view(run=RUN), plan)).status == "failed"
     assert compute.open_instances(RUN) == ["act_01"]
+
+
+async def test_an_image_that_is_asked_for_with_its_digest_is_that_or_nothing(
+    compute: ComputeConnector, provider: ComputeProvider
+) -> None:
+    digest = provider.image_digest(BASE_IMAGE)
+    assert digest is not None
+    asked = _start("true", image=f"{BASE_IMAGE}@{digest}")
+    quote = await compute.quote(asked, view(run=RUN))
+    assert (quote.known()["compute"]["image_digest"], units(quote.charges, "USD")) == (digest, 500)
+    _, started = await run_it(compute, asked, view(run=RUN))
+    assert started.status == "done"
+    other = _start("true", image=f"{BASE_IMAGE}@sha256:{'0' * 64}", identity="act_02")
+    quote = await compute.quote(other, view(run=RUN))
+    assert quote.known()["compute"]["image_digest"] == digest, "what there is: policy says no"
+    with pytest.raises(EffectError, match="not the one that was decided"):
+        await compute.perform(other, view(run=RUN), quote.plan, None)
+    assert provider.find(f"{RUN}.act_02") is None
 
 
 async def test_an_image_without_a_price_has_no_plan_and_is_never_started(compute: ComputeConnector) -> None:

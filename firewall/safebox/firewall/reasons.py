@@ -66,6 +66,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "transfer.fund_over_grant": ("wallet.fund",),
     "compute.not_granted": _COMPUTE,
     "compute.image_not_listed": ("compute.start",),
+    "compute.other_image": ("compute.start",),
     "compute.command_not_listed": ("compute.start",),
     "compute.over_budget": ("compute.start",),
     "compute.too_many_instances": ("compute.start",),

@@ -59,6 +59,19 @@ deny contains {"code": "compute.image_not_listed", "message": "The image is not 
 }
 
 # METADATA
+# title: Another image than was meant
+# description: An image has the digest that the mandate lists it with, or else the one its name had at its first start.
+# custom:
+#   code: compute.other_image
+#   threat: copying
+#   severity: critical
+#   remedy: Find out who changed the image at the provider; list the digest that is meant, as in NAME@sha256.
+deny contains {"code": "compute.other_image", "message": "The image is not the one that was meant."} if {
+	input.action.kind == "compute"
+	not _same_image
+}
+
+# METADATA
 # title: The command is not listed
 # description: A listed image with a free command is an unlisted program, so the whole command is compared.
 # custom:
@@ -115,6 +128,11 @@ _granted if is_object(input.mandate.compute)
 _image_listed if {
 	input.action.args.image in input.mandate.compute.images
 	is_string(input.facts.compute.image_digest)
+}
+
+_same_image if {
+	is_string(input.facts.compute.image_digest)
+	input.facts.compute.pinned_digest == input.facts.compute.image_digest
 }
 
 _command_listed if input.action.args.command in input.mandate.compute.commands

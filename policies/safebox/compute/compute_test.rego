@@ -47,6 +47,30 @@ test_an_image_with_a_field_missing_is_denied if {
 	}
 }
 
+test_an_image_of_another_digest_is_denied if {
+	every changed in [
+		fixtures.set(fixtures.compute, "/facts/compute/image_digest", "sha256:12"),
+		fixtures.set(fixtures.compute, "/facts/compute/pinned_digest", "sha256:1"),
+		fixtures.set(fixtures.compute, "/facts/compute/pinned_digest", null),
+	] {
+		_denied == {"compute.other_image"} with input as changed
+	}
+}
+
+test_an_image_of_which_a_digest_is_missing_is_denied if {
+	every document in _all_broken(["/facts/compute", "/facts/compute/image_digest", "/facts/compute/pinned_digest"]) {
+		"compute.other_image" in _denied with input as document
+	}
+}
+
+test_an_image_listed_with_its_digest_is_allowed if {
+	document := json.patch(fixtures.compute, [
+		{"op": "replace", "path": "/mandate/compute/images", "value": ["reports:1@sha256:11"]},
+		{"op": "replace", "path": "/action/args/image", "value": "reports:1@sha256:11"},
+	])
+	count(_denied) == 0 with input as document
+}
+
 test_an_unlisted_command_is_denied if {
 	every command in [
 		["python"],

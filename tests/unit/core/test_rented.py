@@ -83,6 +83,25 @@ def test_one_that_was_seen_to_have_ended_is_given_back(rented: Rented) -> None:
     assert list(rented) == []
 
 
+def pinning(allow: Decided, action: str, digest: str) -> Decided:
+    return msgspec.structs.replace(allow, action_id=action, plan={"image": "base", "digest": digest})
+
+
+def test_a_name_is_pinned_by_its_first_start_unless_that_failed(allow: Decided) -> None:
+    rented = Rented()
+    assert (rented.pinned("base"), rented.pinned("base@sha256:9")) == (None, "sha256:9")
+    rented.allowed(pinning(allow, "act_1", "sha256:1"))
+    rented.settled(outcome(START, "act_1", "failed"))
+    assert rented.pinned("base") is None
+    rented.allowed(pinning(allow, "act_2", "sha256:2"))
+    rented.revert(pinning(allow, "act_2", "sha256:2"))
+    assert rented.pinned("base") is None
+    for number in (3, 4):
+        rented.allowed(pinning(allow, f"act_{number}", f"sha256:{number}"))
+    rented.settled(outcome(START, "act_4", "failed"))
+    assert (rented.pinned("base"), rented.pinned("other"), rented.pinned("base@")) == ("sha256:3", None, "")
+
+
 def test_other_actions_are_none_of_its_business(rented: Rented, allow: Decided) -> None:
     rented.allowed(msgspec.structs.replace(allow, tool="wallet.transfer", action_id="act_7"))
     rented.revert(msgspec.structs.replace(allow, tool="wallet.transfer"))

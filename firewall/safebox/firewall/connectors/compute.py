@@ -26,6 +26,7 @@ from safebox.firewall.connectors.prices import SECONDS_PER_MINUTE, ImagePrice, c
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Instance, StartCompute
 from safebox.firewall.core.money import Amount, encode_amount
+from safebox.firewall.core.rented import split_image
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable, FirewallError, SandboxError
 from safebox.firewall.ports import Charge, Deliver, Outcome, Quote, RunView
 
@@ -114,9 +115,10 @@ class ComputeConnector:
             return Quote()
         if not isinstance(args, StartCompute):
             raise CallerError("not something to rent")
-        price = self._prices.get(args.image)
+        name, _ = split_image(args.image)
+        price = self._prices.get(args.image) or self._prices.get(name)
         try:
-            digest = await self._aside(self._provider.image_digest, args.image)
+            digest = await self._aside(self._provider.image_digest, name)
             over = await self._over(run)
         except (*_UNAVAILABLE, EffectError) as error:
             raise FactsUnavailable(f"the compute provider can't be asked: {error}") from error
@@ -129,7 +131,13 @@ class ComputeConnector:
             return Quote(latest=latest)
         facts["price_per_minute"] = encode_amount(Amount(price.per_minute, "USD"))
         charged = price.cost(args.minutes)
-        plan = {"per_minute": price.per_minute, "minimum": price.minimum, "charged": charged, "digest": digest}
+        plan = {
+            "per_minute": price.per_minute,
+            "minimum": price.minimum,
+            "charged": charged,
+            "image": name,
+            "digest": digest,
+        }
         return Quote(charges=(compute_charge(charged),), latest=latest, plan=plan)
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
@@ -223,7 +231,9 @@ class ComputeConnector:
             charged=int(plan["charged"]),
             ends=int(self._now()) + args.minutes * SECONDS_PER_MINUTE + LATE_SECONDS,
         )
-        if await self._aside(self._digest, args.image) != plan["digest"]:
+        name, wanted = split_image(args.image)
+        digest = await self._aside(self._digest, name)
+        if digest != plan["digest"] or wanted not in (None, digest):
             raise EffectError("the image is not the one that was decided")
         await self._aside(self._leases.put, lease)
         try:
@@ -246,7 +256,7 @@ class ComputeConnector:
     def _launch(self, lease: Lease, args: StartCompute, digest: str | None) -> None:
         self._provider.start(
             reference=lease.reference,
-            image=args.image,
+            image=split_image(args.image)[0],
             command=args.command,
             input=args.input,
             seconds=args.minutes * SECONDS_PER_MINUTE,

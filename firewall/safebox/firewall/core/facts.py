@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from safebox.firewall.behaviour.lookalike import lookalike
 from safebox.firewall.core.action import Action
-from safebox.firewall.core.arguments import MoveFunds, SendEmail, Transfer
+from safebox.firewall.core.arguments import MoveFunds, SendEmail, StartCompute, Transfer
 from safebox.firewall.core.books import RunBook
 from safebox.firewall.core.calls import CallContract, call_facts
 from safebox.firewall.core.kinship import taken_of
@@ -87,7 +87,7 @@ def build_facts(
         "recipients": _recipients(action, book.mandate),
         "wallet": learned.get("wallet"),
         "simulation": learned.get("simulation"),
-        "compute": _compute(book, learned.get("compute")),
+        "compute": _compute(action, book, learned.get("compute")),
         "inference": learned.get("inference"),
         "self_overlap": self_overlap,
         "approval": action.approval,
@@ -101,11 +101,16 @@ def build_facts(
     }
 
 
-def _compute(book: RunBook, learned: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What runs is in use, and so is what the run's children may rent."""
-    if learned is None or not isinstance(learned.get("running"), int):
-        return None if learned is None else {**learned}
-    return {**learned, "running": taken_of(book, learned["running"]).instances}
+def _compute(action: Action, book: RunBook, learned: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What runs is in use, and so is what the run's children may rent. A name that nothing pins is what it is now."""
+    if learned is None:
+        return None
+    known: dict[str, Any] = {**learned, "pinned_digest": None}
+    if isinstance(action.args, StartCompute):
+        known["pinned_digest"] = book.rented.pinned(action.args.image) or learned.get("image_digest")
+    if isinstance(learned.get("running"), int):
+        known["running"] = taken_of(book, learned["running"]).instances
+    return known
 
 
 def _outside(action: Action, mandate: Mandate, own: str | None, learned: Mapping[str, Any]) -> dict[str, Any]:

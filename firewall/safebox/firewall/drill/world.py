@@ -14,6 +14,7 @@ from safebox.firewall.connectors.leases import LeaseBook
 from safebox.firewall.connectors.mail import MailConnector
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.price import IMAGE_PRICES, STANDIN_PRICE
+from safebox.firewall.core.rented import split_image
 from safebox.firewall.drill.node import MemoryNode
 from safebox.firewall.drill.pricing import MemoryPrices
 from safebox.firewall.errors import CallerError, EffectError, FactsUnavailable
@@ -42,10 +43,16 @@ class View(NamedTuple):
 
 
 class MemoryProvider:
-    """Rents containers that only count. Knows every image. A `ComputeProvider` (see `connectors.compute`)."""
+    """Rents containers that only count. Knows every image. A `ComputeProvider` (see `connectors.compute`).
 
-    def __init__(self) -> None:
+    Args:
+        images: those that are asked for with a digest have that; `changed` gives every name another one.
+    """
+
+    def __init__(self, images: Iterable[str] = ()) -> None:
         self.started: dict[str, bool] = {}
+        self.changed = False
+        self._digests = {name: digest for name, digest in map(split_image, images) if digest is not None}
 
     def start(
         self, *, reference: str, image: str, command: tuple[str, ...], input: str | None, seconds: int,
@@ -75,7 +82,8 @@ class MemoryProvider:
 
     def image_digest(self, image: str) -> str | None:
         """Any image can be had here: which may be rented is for policy to say."""
-        return "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+        name = f"{image} changed" if self.changed else image
+        return self._digests.get(name) or "sha256:" + hashlib.sha256(name.encode()).hexdigest()
 
 
 class Watched:
@@ -148,7 +156,7 @@ class MemoryWorld:
         self.prices = MemoryPrices(decimals)
         self.inbox: dict[str, str] = {}
         self.node = MemoryNode(chain_id)
-        self.provider = MemoryProvider()
+        self.provider = MemoryProvider(images)
         chain = ChainConnector(self.node, chain_id, signer, receipt_seconds=0)
         prices = {image: IMAGE_PRICES.get(image, PRICE) for image in images}
         compute = ComputeConnector(self.provider, prices, LeaseBook(folder / "leases"))

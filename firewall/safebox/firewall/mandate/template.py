@@ -51,7 +51,7 @@ budget = "1 USD"
 
 # [compute]
 # provider = "local"
-# images = ["safebox/base"]
+# images = ["safebox/base"]        # NAME@sha256:… is that image and no other
 # commands = [["python", "-c", "print(1)"]]    # exact command lines
 # budget = "2 USD"
 # instances = 1                    # at a time

@@ -54,6 +54,20 @@ async def _(stage: Stage) -> Told:
 
 
 @CHAPTER.attack(
+    "changed", "rent an image whose name means another one since it was rented first", severity=CRITICAL,
+    code="compute.other_image", mend="the rule compute.other_image", neighbour="used",
+)  # fmt: skip
+async def _(stage: Stage) -> Told:
+    first = await stage.tool("compute.start", stage.aim.lease())
+    if first.verdict is not Verdict.ALLOW:
+        return first
+    await stage.tool("compute.stop", {"instance": first.result["instance"]})
+    stage.mark()
+    stage.world.provider.changed = True
+    return await stage.tool("compute.start", stage.aim.lease())
+
+
+@CHAPTER.attack(
     "command",
     "rent {image} with another command, one more word, the words turned around, a shell",
     severity=CRITICAL,
