@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from eth_account import Account
 from web3 import HTTPProvider, Web3
 from web3._utils.http import DEFAULT_HTTP_TIMEOUT
 from web3.exceptions import Web3RPCError
@@ -374,6 +375,25 @@ async def test_reads_are_counted_by_method(served: Served) -> None:
     text = served.metrics.render()
     assert b'safebox_chain_reads_total{method="eth_blockNumber"} 1.0' in text
     assert b"NoSuch" not in text
+
+
+async def test_what_is_refused_before_anything_is_decided_is_counted(served: Served) -> None:
+    foreign = bytes(Account.create().sign_transaction(
+        {"to": PAYEE, "value": 1, "gas": 21_000, "nonce": 0, "chainId": CHAIN_ID, "gasPrice": 1}
+    ).raw_transaction)  # fmt: skip
+    asked: list[tuple[str, list[Any], str]] = [
+        ("eth_sendRawTransaction", ["0x" + foreign.hex()], "transaction.foreign_signer"),
+        ("eth_sendTransaction", [{"from": ADDRESS, "to": PAYEE, "authorizationList": []}], "transaction.authorization"),
+        ("eth_sendTransaction", [{"from": ADDRESS, "to": PAYEE, "value": 1.5}], "request.invalid"),
+    ]
+    for method, params, code in asked:
+        before = served.metrics.render()
+        sample = f'safebox_signing_refused_total{{code="{code}",method="{method}"}} 1.0'.encode()
+        assert sample not in before
+        assert "error" in await call(served, method, *params)
+        assert sample in served.metrics.render()
+    await call(served, "personal_sendTransaction", {})
+    assert b'{code="request.unknown_method",method="other"} 1.0' in served.metrics.render()
 
 
 async def test_a_node_that_does_not_answer_is_said_to_be_unavailable(unused_tcp_port: int) -> None:

@@ -194,6 +194,12 @@ class Metrics:
             self._counter("safebox_chain_reads", "Chain reads passed on for agents.", "method"),
             Bounded((), VALUES_MAX),
         )
+        self._unsigned = Counts(
+            self._counter(
+                "safebox_signing_refused", "Wallet requests that no decision was needed to refuse.", "method", "code"
+            ),
+            Bounded((OTHER,), VALUES_MAX), Bounded((), VALUES_MAX),
+        )  # fmt: skip
         self._requests = Counts(
             self._counter("safebox_requests", "Requests answered inside sandboxes.", "gateway", "status"),
             Bounded(("tools", "inference", "ethereum"), VALUES_MAX), Bounded((), VALUES_MAX),
@@ -370,6 +376,10 @@ class Metrics:
     def chain_read(self, method: str) -> None:
         """One read passed on to the chain; `method` is from the gateway's table, never as the agent wrote it."""
         self._chain_reads.child((method,)).inc()
+
+    def unsigned(self, method: str, code: str) -> None:
+        """A request for the wallet to sign that can't be read, or never may; `method` is from the gateway's table."""
+        self._unsigned.child((method, code)).inc()
 
     def request(self, gateway: str, status: int) -> None:
         """One request answered inside a sandbox, with its HTTP status."""

@@ -47,6 +47,7 @@ DOCUMENTED: dict[str, set[str]] = {
     "safebox_chain_vanished_total": set(),
     "safebox_port_failures_total": {"port"},
     "safebox_chain_reads_total": {"method"},
+    "safebox_signing_refused_total": {"method", "code"},
     "safebox_requests_total": {"gateway", "status"},
     "safebox_holds_open": {"kind"},
     "safebox_hold_oldest_seconds": {"kind"},
@@ -90,6 +91,7 @@ def touched() -> Metrics:
     metrics.over_ceiling(0)
     metrics.swept()
     metrics.chain_read("eth_getBalance")
+    metrics.unsigned("eth_sendTransaction", "request.invalid")
     metrics.request("tools", 200)
     metrics.holds([("approvals", 1.5)])
     metrics.hold_over("released")

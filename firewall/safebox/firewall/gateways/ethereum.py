@@ -21,8 +21,9 @@ import msgspec
 
 from safebox.firewall.core.action import Call
 from safebox.firewall.core.reply import Reply, Status, could_not, invalid
+from safebox.firewall.counts import OTHER
 from safebox.firewall.errors import CallerError, EffectError, FirewallError
-from safebox.firewall.gateways.acts import ACTS, REFUSALS
+from safebox.firewall.gateways.acts import ACTS, REFUSALS, Act
 from safebox.firewall.gateways.body import read_json
 from safebox.firewall.gateways.bounds import check_span, log_span, open_span, wanted_logs
 from safebox.firewall.gateways.exchange import NOT_FOUND, WRONG_METHOD, Exchange, Header, http_status, retry_header
@@ -34,6 +35,7 @@ from safebox.firewall.gateways.rpc import (
     CODES,
     FOREIGN,
     INVALID_REQUEST,
+    NO_SUCH_METHOD,
     PARSE_ERROR,
     UNAVAILABLE,
     answer,
@@ -206,6 +208,7 @@ class EthereumGateway:
     async def _dispatch(self, asker: Asker, method: str, params: list[Any]) -> dict[str, Any]:
         listed = METHODS.get(method)
         if listed is None:
+            self._metrics.unsigned(OTHER, NO_SUCH_METHOD)
             return {"error": no_method(method)}
         if len(params) > listed.params:
             raise CallerError(f"{method} takes at most {listed.params} parameters")
@@ -223,12 +226,11 @@ class EthereumGateway:
         return await self._read(asker, method, params)
 
     async def _act(self, view: RunView, method: str, params: list[Any]) -> dict[str, Any]:
-        if method in REFUSALS:
-            raise REFUSALS[method](params, view)
-        act = ACTS[method]
-        if len(params) != act.params:
-            raise CallerError(f"{method} takes {act.params} parameters")
-        tool, arguments = act.read(params, view)
+        try:
+            act, tool, arguments = _asked_of_wallet(view, method, params)
+        except CallerError as error:
+            self._metrics.unsigned(method, error.code)
+            raise
         reply = await self._desk.handle(Call(run=view.id, tool=tool, arguments=arguments))
         if reply.status in _ANSWERED and reply.result is not None and act.answer in reply.result:
             return {"result": reply.result[act.answer]}
@@ -307,6 +309,15 @@ class Conversation:
         """End the subscriptions."""
         if self._live is not None:
             self._live.close()
+
+
+def _asked_of_wallet(view: RunView, method: str, params: list[Any]) -> tuple[Act, str, dict[str, Any]]:
+    if method in REFUSALS:
+        raise REFUSALS[method](params, view)
+    act = ACTS[method]
+    if len(params) != act.params:
+        raise CallerError(f"{method} takes {act.params} parameters")
+    return act, *act.read(params, view)
 
 
 async def _live(asker: Asker, method: str, params: list[Any]) -> Any:

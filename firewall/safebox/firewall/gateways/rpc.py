@@ -26,6 +26,7 @@ CODES: Final = {
     Status.UNKNOWN: FAILED,
     Status.UNAVAILABLE: UNAVAILABLE,
 }
+NO_SUCH_METHOD: Final = "request.unknown_method"
 TOO_MUCH: Final = "request.asks_too_much"
 """The reason code of a read that is understood and larger than reads may be."""
 NO_FILTER: Final = "request.unknown_filter"
@@ -95,7 +96,7 @@ def misasked(error: CallerError) -> dict[str, Any]:
 def no_method(method: str) -> dict[str, Any]:
     """The error object of a method there isn't, in a node's own words."""
     message = f"the method {method[:80]} does not exist/is not available"
-    return told(NO_METHOD, invalid(CallerError(message, code="request.unknown_method")), message)
+    return told(NO_METHOD, invalid(CallerError(message, code=NO_SUCH_METHOD)), message)
 
 
 def read_request(method: str, params: list[Any]) -> bytes:
