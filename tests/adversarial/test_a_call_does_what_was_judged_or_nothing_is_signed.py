@@ -7,6 +7,7 @@ stays what it was. Each has a neighbour that goes through and is mined.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -36,6 +37,8 @@ CAP, BUDGET = 2**64 + 1, 2**65
 """On both sides of what engines round."""
 VALUED: Final = "aggregate3Value((address,bool,uint256,bytes)[])"
 GAS: Final = hex(400_000)
+OWN_CODE: Final = Path(__file__).read_bytes()[:4000]
+"""Any program, as a run would keep itself on a chain."""
 
 
 class World:
@@ -219,6 +222,10 @@ def attacks(world: World) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any
         "a CREATE2 factory": (
             "call.unknown_function", ("0x4e59b44847b379578588920cA78FbF26c0B4956C", bytes(32) + b"\x60"), {},
         ),
+        # what is no call at all
+        "own code for itself": ("call.unknown_function", (world.address, OWN_CODE), {}),
+        "own code for a payee": ("call.unknown_function", (PAYEE, OWN_CODE, 1), {}),
+        "own code for a listed contract": ("call.unknown_function", (club, OWN_CODE), {}),
         # nesting
         "a stranger in a batch": (
             "call.payee_not_listed", (batcher, batch((PAYEE, 1, b""), (STRANGER, 1, b"")), 2), {},
