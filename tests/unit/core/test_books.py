@@ -463,6 +463,22 @@ def test_what_a_live_child_may_rent_is_in_use_by_its_parent_and_free_after_its_e
     assert tree_size(books.runs, "run_1") == 2
 
 
+def test_what_an_ended_child_has_not_given_back_is_held_by_its_parent() -> None:
+    books = books_of(100, 100, 0, 0)
+    born(books, mandate(1, 1, 0, 0))
+    start = msgspec.structs.replace(decision(7, Verdict.ALLOW, (), run="run_2"), tool="compute.start")
+    books.apply(start)
+    books.apply(outcome(start, "done", ()))
+    books.apply(RunEnded(at_ns=0, run="run_2", reason="exited", exit_code=0))
+    book = books.runs["run_1"]
+    assert taken_of(book, 0) == Taken(children=1, instances=1)
+    stop = msgspec.structs.replace(decision(8, Verdict.ALLOW, (), run="run_2"), tool="compute.stop")
+    books.apply(stop)
+    told = msgspec.structs.replace(outcome(stop, "done", ()), result={"instance": start.action_id})
+    books.apply(told)
+    assert taken_of(book, 0) == Taken(children=1, instances=0)
+
+
 def test_births_are_counted_for_the_whole_tree_for_an_hour_and_the_same_after_a_restart() -> None:
     books = books_of(100, 0, 0, 0)
     born(books, mandate(40, 0, 0, 0))

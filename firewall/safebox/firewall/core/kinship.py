@@ -1,7 +1,8 @@
 """Who descends from whom, as the books know it: what a run has shared out, and which allow a child came of.
 
 Rule 1: an allow is a child from its decision on: what is open and has not begun counts as what did.
-Rule 2: a child that has ended counts among the children; what it had in instances is its parent's again.
+Rule 2: a child that has ended counts among the children; what it had in instances is its parent's again, but for what
+it has not given back.
 Rule 3: an allow counts as a birth for an hour, in the whole tree, whatever became of it.
 Rule 4: a child comes of one open allow of its parent that names it and its mandate, and an allow has one child.
 """
@@ -67,10 +68,16 @@ def taken_of(book: RunBook, running: int) -> Taken:
     waiting = [*_not_begun(book)]
     plans = [msgspec.convert(plan_of(child.started.run, child.mandate), Plan) for child in book.children]
     live = [plan for plan, child in zip(plans, book.children, strict=True) if child.ended is None]
+    held = sum(map(_held_after_end, book.children))
     return Taken(
         children=sum(plan.places for plan in [*plans, *waiting]),
-        instances=running + sum(plan.instances for plan in [*live, *waiting]),
+        instances=running + sum(plan.instances for plan in [*live, *waiting]) + held,
     )
+
+
+def _held_after_end(child: RunBook) -> int:
+    """What an ended run, and those below it, have not given back; a live one's are counted by what it may rent."""
+    return 0 if child.ended is None else len(child.rented) + sum(map(_held_after_end, child.children))
 
 
 def children_told(book: RunBook) -> list[dict[str, Any]]:
