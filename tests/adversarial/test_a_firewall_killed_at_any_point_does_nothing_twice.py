@@ -210,14 +210,14 @@ class Rig:
             listener.close()
 
 
-@pytest.fixture
+@pytest.fixture(params=["standin", "anvil"])
 def rig(request: pytest.FixtureRequest, short_path: Path) -> Iterator[Rig]:
     require("bwrap")
     with home_at(short_path / "h") as home:
         keys = Keystore.open(home.path / "keystore", home.path / "passphrase")
         owner = keys.owner_address
         with (
-            funded(getattr(request, "param", "standin"), short_path / "chain", owner) as url,
+            funded(request.param, short_path / "chain", owner) as url,
             wire_to(url) as (wire, wire_url),
         ):
             rig = Rig(home, Chain(url), wire, wire_url)
@@ -261,7 +261,6 @@ WAITS = ("--stuck", "wait")
 """The owner wants nothing sent a second time."""
 
 
-@pytest.mark.parametrize("rig", ["standin", "anvil"], indirect=True)
 def test_killed_between_signature_and_broadcast_it_sends_the_very_payment_that_was_decided(rig: Rig) -> None:
     rig.wire.arm("before")
     client = rig.pay_aside("lost")

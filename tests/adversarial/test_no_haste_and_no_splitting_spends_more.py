@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
+import aiohttp
 import pytest
 
 from safebox.firewall.core.action import Call
@@ -17,6 +18,7 @@ from safebox.firewall.gateways.transaction import transaction_action
 from safebox.firewall.keystore import Keystore
 from tests.integration.chain_nodes import funded
 from tests.integration.money import CENT, ETHER, MANDATE, PAYEE, Money
+from tests.twin_desk import TwinDesk, serving
 
 KEY: Final = b"\x61" * 32
 OTHER: Final = "0x52908400098527886E0F7030069857D2E4169EE7"
@@ -70,6 +72,22 @@ async def test_many_just_under_the_cap_to_several_payees_end_with_the_budget(mon
     assert replies[-1].code == "transfer.over_budget"
     assert await money.paid() + await money.balance(OTHER) - before == FIT * (CAP - 1)
     assert (await money.pay("0.001 ETH")).status is Status.DONE, "what is left may be spent"
+
+
+async def test_sessions_and_agents_of_other_names_within_a_run_share_its_budget(money: Money) -> None:
+    desk = TwinDesk(views={money.name: money.run.view}, answer=money.pipeline.handle)
+    async with serving(desk) as served:
+
+        async def pay(number: int) -> int:
+            names = {"User-Agent": f"agent-{number}", "X-Agent": f"agent-{number}", "Cookie": f"session={number}"}
+            asked = {"to": (PAYEE, OTHER)[number % 2], "amount": f"{CAP} wei"}
+            url = f"{served.url('tools', money.name)}/v1/tools/wallet.transfer"
+            async with aiohttp.ClientSession(headers=names) as http, http.post(url, json=asked) as answer:
+                return answer.status
+
+        statuses = await asyncio.gather(*(pay(number) for number in range(2 * FIT)))
+    assert sorted(statuses) == [200] * FIT + [403] * FIT
+    assert await signed(money) == FIT
 
 
 async def test_what_a_firewall_that_died_had_begun_is_still_counted(money: Money) -> None:
