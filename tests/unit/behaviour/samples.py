@@ -269,11 +269,11 @@ def renamed(program: bytes) -> bytes:
     return str(tokenize.untokenize(part for part in changed if part[0] != tokenize.ENCODING)).encode()
 
 
-def edited(program: bytes, seed: int = 7, part: int = 10) -> bytes:
-    """One line in `part` becomes another one."""
+def edited(program: bytes, seed: int = 7, percent: int = 10) -> bytes:
+    """So many lines of a hundred become others."""
     dice = random.Random(seed)  # noqa: S311
     lines = program.split(b"\n")
-    for place in dice.sample(range(len(lines)), len(lines) // part):
+    for place in dice.sample(range(len(lines)), len(lines) * percent // 100):
         lines[place] = b"        note_%d = %d" % (dice.randrange(9999), dice.randrange(9999))
     return b"\n".join(lines)
 
