@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from safebox.firewall.keystore import Keystore
 from tests.contracts.conftest import real_engine
-from tests.live import Done, Home, agent_folder, home_at, share_images
+from tests.integration.chain_nodes import CHAIN_ID, anvil_process
+from tests.live import Chain, Done, Home, agent_folder, home_at, share_images
 
 pytestmark = pytest.mark.bwrap
 
@@ -81,6 +83,18 @@ def home(short_path: Path) -> Iterator[Home]:
         yield home
 
 
+@pytest.fixture(params=["standin", "anvil"])
+def chain(request: pytest.FixtureRequest, home: Home) -> Iterator[tuple[str, ...]]:
+    """Options of `safebox run` for a chain on which the owner has money."""
+    if request.param == "standin":
+        yield ()
+        return
+    with anvil_process() as url:
+        owner = Keystore.open(home.path / "keystore", home.path / "passphrase").owner_address
+        Chain(url).ask("anvil_setBalance", owner, hex(10**20))
+        yield "--chain-url", url, "--chain-id", str(CHAIN_ID)
+
+
 @pytest.fixture
 def payer(tmp_path: Path) -> Path:
     folder = agent_folder(tmp_path / "agents", "payer", MANDATE, payer=PAYER)
@@ -97,10 +111,12 @@ def told(done: Done) -> list[Any]:
     return found
 
 
-def test_what_two_rails_take_together_stays_within_the_total(home: Home, payer: Path, tmp_path: Path) -> None:
+def test_what_two_rails_take_together_stays_within_the_total(
+    home: Home, chain: tuple[str, ...], payer: Path, tmp_path: Path
+) -> None:
     prices = tmp_path / "prices.toml"
     prices.write_text(PRICES)
-    done = home("run", "--engine", "bwrap", "--json", "--prices", str(prices), str(payer))
+    done = home("run", "--engine", "bwrap", "--json", "--prices", str(prices), *chain, str(payer))
     over = [403, "total.exceeded"]
     assert told(done) == [[200, None], [200, None], [200, None], [200, None], over, [over[0], over[1]], [200, None]]
     events = home.events("settled")
@@ -112,8 +128,10 @@ def test_what_two_rails_take_together_stays_within_the_total(home: Home, payer: 
     home.verified()
 
 
-def test_without_a_price_nothing_is_paid_and_what_is_priced_goes_on(home: Home, payer: Path) -> None:
-    done = home("run", "--engine", "bwrap", "--json", str(payer))
+def test_without_a_price_nothing_is_paid_and_what_is_priced_goes_on(
+    home: Home, chain: tuple[str, ...], payer: Path
+) -> None:
+    done = home("run", "--engine", "bwrap", "--json", *chain, str(payer))
     said = told(done)
     assert [said[number] for number in (1, 3, 4)] == [[403, "total.unpriced"]] * 3
     assert said[0] == [200, None]
