@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -58,6 +59,34 @@ def test_a_wrapped_copy_is_found(wrapper: str, disguise: str) -> None:
     found = measure(OWN["poplib"], wrap(DISGUISES[disguise](PROGRAMS["poplib"]), [wrapper]))
     assert denied(found)
     assert not found.truncated
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_git_would_push_is_found_and_another_program_is_not(program: str, tmp_path: Path) -> None:
+    for disguise in ("plain", "renamed, a tenth edited"):
+        found = measure(OWN[program], pushed(tmp_path / disguise, DISGUISES[disguise](PROGRAMS[program])))
+        assert denied(found)
+        assert not found.truncated
+    assert not denied(measure(OWN[program], pushed(tmp_path / "other", HARMLESS["another agent of the same kind"])))
+
+
+def pushed(folder: Path, program: bytes) -> bytes:
+    """What a client of git sends: a line that says which branch moves, and a pack of all there is."""
+    folder.mkdir()
+
+    def git(*arguments: str, given: bytes | None = None) -> bytes:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ("git", *who, *arguments), cwd=folder, input=given, capture_output=True, check=True
+        ).stdout
+
+    git("init", "-q")
+    (folder / "README.md").write_text("Reports of the week.\n" * 40)
+    (folder / "main.py").write_bytes(program)
+    git("add", "-A")
+    git("commit", "-qm", "Reports")
+    line = b"0" * 40 + b" " + git("rev-parse", "HEAD").strip() + b" refs/heads/main\0 report-status"
+    return b"%04x%s0000" % (len(line) + 4, line) + git("pack-objects", "--revs", "--stdout", given=b"HEAD\n")
 
 
 @pytest.mark.parametrize("what", HARMLESS)
