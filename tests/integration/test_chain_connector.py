@@ -299,13 +299,9 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-async def test_after_the_signature_nothing_a_node_says_is_taken_for_a_no(name: str, tmp_path: Path) -> None:
+async def test_after_the_signature_nothing_a_node_says_is_taken_for_a_no(name: str, bench: Bench) -> None:
     lies, expected = LIES[name]
-    async with (
-        standin(tmp_path, Keystore(KEY).owner_address) as child,
-        _bench(child.url) as bench,
-        _liar(child.url, lies) as chain,
-    ):
+    async with _liar(bench.url, lies) as chain:
         _, outcome = await run_it(chain, _pay(), bench.run)
     assert outcome.status == expected
     assert len(outcome.result["transaction_hash"]) == 66
