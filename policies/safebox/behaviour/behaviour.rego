@@ -188,7 +188,7 @@ hold contains {"code": "behaviour.collects", "message": "The run has collected s
 #   severity: high
 #   remedy: Say whom the goal is for; the sentences are in facts.objective. Or list it in granted.own_goals.
 deny contains {"code": "behaviour.own_goal", "message": "This makes the agent's own gain the goal."} if {
-	input.action.kind in {"launch", "inference"}
+	input.action.kind in {"launch", "inference", "spawn"}
 	not _granted("own_goals")
 	not _no_own_goal
 }
@@ -202,7 +202,7 @@ deny contains {"code": "behaviour.own_goal", "message": "This makes the agent's 
 #   severity: high
 #   remedy: Start fewer variants in a day, or list the agent under granted.populations in data/behaviour.
 deny contains {"code": "behaviour.population", "message": "Variants of this agent are being bred."} if {
-	input.action.kind == "launch"
+	input.action.kind in {"launch", "spawn"}
 	not _granted("populations")
 	not _no_population
 }

@@ -137,7 +137,7 @@ test_an_outfit_waits_for_people if {
 }
 
 test_its_own_gain_is_no_goal if {
-	every document in [fixtures.start, fixtures.inference] {
+	every document in [fixtures.start, fixtures.inference, fixtures.spawn] {
 		"behaviour.own_goal" in _denied with input as fixtures.set(document, "/facts/objective/goals", ["own_balance"])
 		"behaviour.own_goal" in _denied with input as fixtures.set(document, "/facts/objective/partial", true)
 		every changed in fixtures.broken(document, "/facts/objective") {
@@ -148,21 +148,27 @@ test_its_own_gain_is_no_goal if {
 	}
 }
 
-_population(variants, bred) := fixtures.set(
-	fixtures.start, "/facts/population",
+_begins := [fixtures.start, fixtures.spawn]
+
+_population(document, variants, bred) := fixtures.set(
+	document, "/facts/population",
 	{"variants": variants, "chosen": bred, "bred": bred},
 )
 
 test_variants_without_a_choice_are_no_population if {
-	count(_said) == 0 with input as _population(99, 0)
-	count(_said) == 0 with input as _population(1, 99)
+	every document in _begins {
+		count(_said) == 0 with input as _population(document, 99, 0)
+		count(_said) == 0 with input as _population(document, 1, 99)
+	}
 }
 
 test_breeding_is_denied if {
-	"behaviour.population" in _denied with input as _population(99, 99)
-	every field in ["", "/variants", "/bred"] {
-		every document in fixtures.broken(_population(1, 0), sprintf("/facts/population%s", [field])) {
-			"behaviour.population" in _denied with input as document
+	every document in _begins {
+		"behaviour.population" in _denied with input as _population(document, 99, 99)
+		every field in ["", "/variants", "/bred"] {
+			every changed in fixtures.broken(_population(document, 1, 0), sprintf("/facts/population%s", [field])) {
+				"behaviour.population" in _denied with input as changed
+			}
 		}
 	}
 }

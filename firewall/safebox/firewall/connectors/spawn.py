@@ -18,9 +18,9 @@ from typing import Any, Final
 from safebox.firewall.children import Children
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import Nothing
+from safebox.firewall.core.behaving import launch_text
 from safebox.firewall.core.kinship import all_live, children_told, depth_limit, depth_of, plan_of, taken_of, tree_size
 from safebox.firewall.core.lineage import Spawn, lineage_facts
-from safebox.firewall.core.mandate import Mandate
 from safebox.firewall.core.money import Amount
 from safebox.firewall.errors import CallerError, ConfigError, EffectError
 from safebox.firewall.ledger import Ledger
@@ -65,7 +65,7 @@ class SpawnConnector:
         return Quote(
             charges=tuple(Charge(rail, Amount(units, asset)) for (rail, asset), units in sorted(grants.items())),
             plan=plan_of(child_name(action), file.mandate),
-            latest=partial(self._lineage, action, run, file.mandate),
+            latest=partial(self._lineage, action, run, file),
         )
 
     async def perform(self, action: Action, run: RunView, plan: dict[str, Any], deliver: Deliver | None) -> Outcome:
@@ -119,14 +119,16 @@ class SpawnConnector:
             raise CallerError("the child's inbox is not its parent's", remedy="name the same folder, or none")
         return file
 
-    def _lineage(self, action: Action, run: RunView, child: Mandate) -> dict[str, Any]:
-        book = self._ledger.book(run.id)
+    def _lineage(self, action: Action, run: RunView, file: RunFile) -> dict[str, Any]:
+        book, child = self._ledger.book(run.id), file.mandate
         facts = lineage_facts(
             run.mandate, child, known=all_live(book), depth=depth_of(book) + 1, depth_limit=depth_limit(book),
             taken=taken_of(book, len(book.rented)), tree=tree_size(self._ledger.books.runs, book.root),
             births=book.births.count(action.received_ns),
         )  # fmt: skip
-        return {"lineage": facts}
+        text = launch_text(file.name, file.image, file.task, child)
+        population = self._ledger.books.owner.population.facts(action.received_ns, text)
+        return {"lineage": facts, "population": population, "child_told": f"{child.purpose}\n{file.task}"}
 
 
 def child_name(action: Action) -> str:

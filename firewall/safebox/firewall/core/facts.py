@@ -97,7 +97,7 @@ def build_facts(
         "population": learned.get("population"),
         "launch": learned.get("launch"),
         "behaviour": book.behaving.facts(action, overlap=self_overlap, charges=charges),
-        "objective": objective_facts(action.args, book.mandate),
+        "objective": objective_facts(action.args, book.mandate, learned.get("child_told", "")),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 
 from safebox.firewall.behaviour.objective import TEXT_MAX, Finding, find_goals
 from safebox.firewall.core.arguments import Chat, StartRun
+from safebox.firewall.core.lineage import Spawn
 from safebox.firewall.core.mandate import Mandate
 
 TEXTS_KEPT: Final = 64
@@ -16,11 +17,19 @@ _TELLING: Final = frozenset({"system", "developer"})
 """Roles that say what is wanted; what users and tools say is data."""
 
 
-def objective_facts(args: Any, mandate: Mandate) -> dict[str, Any] | None:
-    """What a launch or an inference makes the goal; None for what sets none."""
+def objective_facts(args: Any, mandate: Mandate, child: str = "") -> dict[str, Any] | None:
+    """What a launch, a child or an inference makes the goal; None for what sets none.
+
+    Args:
+        args: what is asked for.
+        mandate: of the run that would begin, or that asks.
+        child: purpose and task of a child, read from its own mandate.
+    """
     match args:
         case StartRun():
             text = f"{mandate.purpose}\n{args.task}"
+        case Spawn():
+            text = "\n".join([child, *args.command, args.input or ""])
         case Chat():
             text = "\n".join(_told(args.request.get("messages")))
         case _:
