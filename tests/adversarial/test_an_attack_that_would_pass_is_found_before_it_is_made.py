@@ -203,6 +203,7 @@ def put(old: str, new: str) -> Edit:
 
 
 TRANSFER, MAIN, LIMITS = "safebox/transfer/transfer.rego", "safebox/main/main.rego", "data/limits/data.json"
+TOTAL = "safebox/total/total.rego"
 WEAKENED: dict[str, tuple[str, Edit, str, str]] = {
     "payees are not compared": (TRANSFER, without("transfer.payee_not_listed"), "money.stranger", "F"),
     "no cap of one transfer": (TRANSFER, without("transfer.over_per_transfer"), "money.over_cap", "F"),
@@ -255,6 +256,23 @@ async def test_a_weakened_pack_is_told_by_the_attack_that_passes(agent: Path, pa
     assert report.grade >= grade
     assert not report.sound
     assert entry.mend in report.failed[0].mend or "put the pack's back" in report.failed[0].mend
+
+
+@pytest.mark.parametrize("attack", ["exceeded", "unpriced", "stale"])
+async def test_the_books_keep_the_total_where_its_rule_is_gone(agent: Path, pack: Path, attack: str) -> None:
+    """So nothing passes and the grade stays: only the code says that it was the books and no longer the rule."""
+    name = code = f"total.{attack}"
+    names, path = (name, "total.within"), pack / TOTAL
+    kept = await tried(agent, pack, names=names)
+    path.write_text(without(code)(path.read_text()))
+    weakened = await tried(agent, pack, names=names)
+    assert weakened.bundle != kept.bundle
+    got = [{row.name: (row.got, row.code) for row in report.rows} for report in (kept, weakened)]
+    assert got == [
+        {"total.within": ("allow", ""), name: ("deny", code)},
+        {"total.within": ("allow", ""), name: ("deny", "budget.exceeded")},
+    ]
+    assert weakened.problem is None
 
 
 async def test_a_default_allow_is_found(agent: Path, pack: Path) -> None:
