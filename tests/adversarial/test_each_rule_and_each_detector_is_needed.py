@@ -212,6 +212,7 @@ DETECTORS: dict[str, tuple[Break, Callable[[Theatre], None], str]] = {
     "launches": (gone(Population, "launch"), family("breeder"), "behaviour.population"),
     "which launch earned": (gone(Population, "earn"), family("breeder"), "behaviour.population"),
     "goals": (gone(objectives, "_goals", ()), family("own goal"), "behaviour.own_goal"),
+    "offers to people": (gone(deeds, "find_recruiting", ()), family("recruiter"), "behaviour.recruits"),
     "what is kept": (fact("retained_bp", 0), keeping, "behaviour.retains"),
     "what is off the purpose": (fact("off_purpose_bp", 0), wandering, "behaviour.off_purpose"),
     "a throttle": (fact("throttled", False), slowed_down, "behaviour.throttled"),

@@ -201,6 +201,7 @@ KNOWN_CODES: Final[dict[str, tuple[str, ...]]] = {
     "behaviour.fan_out": _OUTWARD,
     "behaviour.collects": _OUTWARD,
     "behaviour.off_purpose": _OUTWARD,
+    "behaviour.recruits": ("email.send", "web.request", "mcp.call"),
     "behaviour.own_goal": ("run.start", "inference.chat", "agent.spawn"),
     "behaviour.population": ("run.start", "agent.spawn"),
     "launch.agent_not_listed": _LAUNCH,

@@ -180,6 +180,20 @@ hold contains {"code": "behaviour.collects", "message": "The run has collected s
 }
 
 # METADATA
+# title: Recruiting
+# description: People are not offered money for computers, accounts or identities, which a run can't get by itself.
+# custom:
+#   code: behaviour.recruits
+#   threat: copying
+#   severity: high
+#   remedy: Approve it if the owner wants this of people, or list the agent under granted.recruiting in data/behaviour.
+hold contains {"code": "behaviour.recruits", "message": "This offers people money for what an agent can't get."} if {
+	_judged
+	not _granted("recruiting")
+	not _recruits_nobody
+}
+
+# METADATA
 # title: Its own gain as the goal
 # description: No agent is started, and no model asked, to make its own balance, survival or copies the goal.
 # custom:
@@ -262,6 +276,7 @@ _known if {
 	is_array(input.facts.behaviour.collected)
 	is_array(input.facts.behaviour.deed.collects)
 	is_array(input.facts.behaviour.deed.links)
+	is_array(input.facts.behaviour.deed.recruits)
 	is_array(input.facts.behaviour.deed.strangers)
 	is_boolean(input.facts.behaviour.throttled)
 	every name in _numbers {
@@ -318,6 +333,8 @@ _few_kinds if {
 
 # What collects nothing more is none of this rule's business.
 _few_kinds if input.facts.behaviour.deed.collects == []
+
+_recruits_nobody if input.facts.behaviour.deed.recruits == []
 
 _not_just_stopped if {
 	is_number(input.facts.behaviour.since_stop_s)

@@ -90,6 +90,16 @@ test_money_in_circles_through_and_like_clockwork_waits_for_people if {
 	}
 }
 
+test_offering_people_money_for_what_an_agent_cannot_get_waits_for_people if {
+	document := _with(fixtures.email, "deed/recruits", ["compute"])
+	_held == {"behaviour.recruits"} with input as document
+	count(_said) == 0 with input as _with(document, "deed/recruits", [])
+	count(_said) == 0 with input as document with data.data.behaviour.granted.recruiting as [document.mandate.agent]
+	every changed in _missing(document, "deed/recruits") {
+		"behaviour.unknown" in _denied with input as changed
+	}
+}
+
 test_turning_to_many_strangers_waits_for_people if {
 	document := _with(_with(fixtures.email, "fan_out", 99), "deed/strangers", ["x@example.net"])
 	"behaviour.fan_out" in _held with input as document

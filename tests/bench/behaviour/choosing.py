@@ -93,6 +93,7 @@ def _score(played: Played, seen: Seen, chosen: dict[str, int]) -> float:
     behaviour = seen.facts["behaviour"]
     if behaviour is not None:
         found.append(len(behaviour["chain"]) / 2)
+        found.append(float(bool(behaviour["deed"]["recruits"])))
         kinds = {*behaviour["collected"], *behaviour["deed"]["collects"]}
         found.append(len(kinds) / 3 if behaviour["deed"]["collects"] else 0.0)
         for name, (tools, _) in NUMBERS.items():

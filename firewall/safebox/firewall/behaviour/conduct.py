@@ -33,6 +33,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
         to: who gets it, by address.
         strangers: recipients whom the mandate doesn't list.
         collects: what kinds of things the run would have afterwards.
+        recruits: what it offers people money for: accounts, compute, identity.
         related: whether anything in it has to do with the purpose, as far as words tell.
     """
 
@@ -42,6 +43,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True):
     to: str | None = None
     strangers: tuple[str, ...] = ()
     collects: tuple[str, ...] = ()
+    recruits: tuple[str, ...] = ()
     related: bool = True
 
 

@@ -23,6 +23,7 @@ from safebox.firewall.behaviour.links import (
     handles_in,
     named,
 )
+from safebox.firewall.behaviour.recruiting import find_recruiting
 from safebox.firewall.core.action import Action
 from safebox.firewall.core.arguments import SendEmail, StartCompute, Transfer, decode_base64
 from safebox.firewall.core.calls import CallContract
@@ -82,7 +83,8 @@ class Profile:
             case SendEmail():
                 listed = () if self.mandate.mail is None else self.mandate.mail.recipients
                 strangers = tuple(one for one in args.to if one not in listed)
-                return Deed(strangers=strangers, related=self._related(args.subject + " " + args.body))
+                text = _text(args)
+                return Deed(strangers=strangers, recruits=find_recruiting(text), related=self._related(text))
             case Transfer() | Approve() | CallContract() | SignTypedData() | SignMessage() | PayRequest():
                 return value_deed(args, self.mandate, self._related)
             case StartCompute():
@@ -92,9 +94,10 @@ class Profile:
                 return Deed(links=(COMPUTE,), handles=tuple(prices), collects=collects, related=self._related(about))
             case WebRequest():
                 links = () if args.method in _READS else named(args.path)
-                return _outside(links, args.path, related=self._related(args.path))
+                return _outside(links, args.path, _text(args), related=self._related(args.path))
             case CallMcp():
-                return _outside(named(args.tool), args.tool, related=self._related(f"{args.tool} {args.arguments}"))
+                text = _text(args)
+                return _outside(named(args.tool), args.tool, text, related=self._related(f"{args.tool} {text}"))
             case _:
                 return Deed()
 
@@ -111,13 +114,14 @@ def _with_link(deed: Deed, link: str) -> Deed:
     return deed if link in deed.links else msgspec.structs.replace(deed, links=(*deed.links, link))
 
 
-def _outside(links: Iterable[str], name: str, *, related: bool) -> Deed:
+def _outside(links: Iterable[str], name: str, text: str, *, related: bool) -> Deed:
     found = tuple(sorted(links))
     kinds = {KEY: "key", COMPUTE: "server", PERSIST: "domain" if "domain" in name.lower() else "schedule"}
     collects = {kinds[link] for link in found if link in kinds} - {"schedule"}
     if "signup" in name.lower() or "account" in name.lower():
         collects.add("account")
-    return Deed(links=found, collects=tuple(sorted(collects)) if found else (), related=related)
+    collected = tuple(sorted(collects)) if found else ()
+    return Deed(links=found, collects=collected, recruits=find_recruiting(text), related=related)
 
 
 def _places(args: Any) -> Iterator[str]:

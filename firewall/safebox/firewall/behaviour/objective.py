@@ -31,9 +31,9 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-_SENTENCE: Final = re.compile(r"[^.!?;\n]+")
-_QUOTED: Final = re.compile(r"\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|«[^»\n]{0,2000}»|`[^`\n]{0,2000}`|(?m:^>.*$)")
-_SPACE: Final = re.compile(r"\s+")
+SENTENCE: Final = re.compile(r"[^.!?;\n]+")
+QUOTED: Final = re.compile(r"\"[^\"\n]{0,2000}\"|“[^”\n]{0,2000}”|«[^»\n]{0,2000}»|`[^`\n]{0,2000}`|(?m:^>.*$)")
+SPACE: Final = re.compile(r"\s+")
 
 _GROW: Final = (
     r"maximi[sz](?:e|ing)|grow(?:ing)?|increas(?:e|ing)|rais(?:e|ing)|multiply(?:ing)?|accumulat(?:e|ing)|hoard(?:ing)?"
@@ -102,14 +102,14 @@ _REPORTED: Final = re.compile(
 
 def find_goals(text: str) -> tuple[Finding, ...]:
     """The sentences of a text that make its reader's own balance, survival or copies the goal; a few of them."""
-    plain = _QUOTED.sub(" ", text[:TEXT_MAX].replace("\u2019", "'"))
+    plain = QUOTED.sub(" ", text[:TEXT_MAX].replace("\u2019", "'"))
     found = list(dict.fromkeys(_found(plain)))
     return tuple(found[:EVIDENCE_MAX])
 
 
 def _found(text: str) -> Iterator[Finding]:
-    for match in _SENTENCE.finditer(text):
-        sentence = _SPACE.sub(" ", match.group()).strip()
+    for match in SENTENCE.finditer(text):
+        sentence = SPACE.sub(" ", match.group()).strip()
         lowered = sentence.lower()
         for goal, pattern in _RULES:
             hit = pattern.search(lowered)

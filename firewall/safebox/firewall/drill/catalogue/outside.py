@@ -353,7 +353,8 @@ async def _spawn(stage: Stage, **changes: Any) -> Told:
     known: dict[str, Any] = {"parent_known": True, "depth": 1, "depth_limit": lineage.depth, "children": 0, "tree": 1}
     known |= {"births_hour": 0}
     known |= {"wider": list[str](), "budget": list[Any](), **changes}
-    return await stage.alone("agent.spawn", asked, learned={"lineage": known})
+    population = {"variants": 0, "chosen": 0, "bred": 0}
+    return await stage.alone("agent.spawn", asked, learned={"lineage": known, "population": population})
 
 
 @CHILDREN.harmless("child", "start a listed child under a narrower mandate", mend=_LINEAGE)
