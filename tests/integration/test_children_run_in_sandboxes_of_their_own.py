@@ -140,7 +140,11 @@ def lines(home: Home, run: str, word: str) -> int:
 def began(home: Home, folder: Path, engine: str) -> tuple[str, list[str]]:
     """A parent with two children that have done what they were started for; their names."""
     parent = home.start("run", str(folder), "--engine", engine, "--json")
-    children = until(lambda: (found := [row["run"] for row in rows(home)[1:]])[1:] and found, lambda: parent.err, 180)
+    children = until(
+        lambda: (found := [row["run"] for row in rows(home)[1:]])[1:] and found,
+        lambda: [parent.err, rows(home), log(home, parent.run or ""), home.events("run_ended")],
+        120,
+    )
     until(lambda: all("mine" in log(home, each) for each in children), lambda: [log(home, each) for each in children])
     assert parent.run is not None
     return parent.run, children

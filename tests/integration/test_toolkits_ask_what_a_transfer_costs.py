@@ -70,6 +70,7 @@ async def test_a_program_asks_first_and_pays_no_more_than_it_was_told(money: Mon
     assert (cost.amount, cost.enough, cost.reverts, cost.revert_reason) == (ETHER // 10, True, False, None)
     assert cost.balance == await money.balance(money.address)
     assert cost.fee is not None
+    assert cost.total is not None
     assert cost.total == cost.amount + cost.fee
     await asyncio.to_thread(box.transfer, PAYEE, "0.1 ETH")
     assert cost.balance - await money.balance(money.address) <= cost.total

@@ -279,25 +279,17 @@ _known if {
 	is_array(input.facts.behaviour.deed.recruits)
 	is_array(input.facts.behaviour.deed.strangers)
 	is_boolean(input.facts.behaviour.throttled)
-	every name in _numbers {
-		_is_counted(name)
-	}
+	is_number(input.facts.behaviour.acts)
+	is_number(input.facts.behaviour.expansion)
+	is_number(input.facts.behaviour.fan_out)
+	is_number(input.facts.behaviour.off_purpose_bp)
+	is_number(input.facts.behaviour.passed_through)
+	is_number(input.facts.behaviour.probing)
+	is_number(input.facts.behaviour.regular)
+	is_number(input.facts.behaviour.retained_bp)
+	is_number(input.facts.behaviour.returned)
+	is_number(input.facts.behaviour.since_stop_s)
 }
-
-_is_counted(name) if is_number(input.facts.behaviour[name])
-
-_numbers := [
-	"acts",
-	"expansion",
-	"fan_out",
-	"off_purpose_bp",
-	"passed_through",
-	"probing",
-	"regular",
-	"retained_bp",
-	"returned",
-	"since_stop_s",
-]
 
 _fewer_steps(what) if {
 	is_array(input.facts.behaviour.chain)
