@@ -40,6 +40,16 @@ def until(look: Callable[[], Found | None], what: Callable[[], object] | str, se
     return found
 
 
+def halt(pid: int) -> None:
+    """Stop a process; none of its threads goes on then. (The signal alone reaches them one after another.)"""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    until(
+        lambda: all(each.read_text().rpartition(")")[2].split()[0] in "TZX" for each in threads.glob("*/stat")),
+        f"{pid} goes on",
+    )
+
+
 @dataclass(frozen=True)
 class Done:
     status: int

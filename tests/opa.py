@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import real_parts
-from tests.live import free_port
+from tests.live import free_port, halt
 
 START_SECONDS = 30.0
 """It takes a tenth of a second on a quiet machine."""
@@ -43,6 +43,11 @@ class Opa:
             assert self._process.poll() is None, "OPA ended at its start"
             assert time.monotonic() < end, "OPA does not answer"
             time.sleep(0.02)
+
+    def halt(self) -> None:
+        """Have it stand still; SIGCONT lets it go on."""
+        assert self._process is not None
+        halt(self._process.pid)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; after one that ends it, wait for the end."""

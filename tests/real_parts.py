@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from safebox.sandbox.engines.bwrap import BwrapEngine
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 ANSWER_SECONDS = 10
@@ -96,10 +98,8 @@ def _bwrap() -> Part:
     part = _program("bwrap", "sandboxes without Docker", ("bwrap",), ("--version",))
     if not part.usable:
         return part
-    trial = _run([part.at, "--unshare-all", "--ro-bind", "/", "/", "true"])
-    if trial.returncode == 0:
-        return part
-    return Part(part.name, part.purpose, version=part.version, wrong=f"makes no sandbox here: {trial.stderr.strip()}")
+    reason = BwrapEngine().available()
+    return part if reason is None else Part(part.name, part.purpose, version=part.version, wrong=reason)
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

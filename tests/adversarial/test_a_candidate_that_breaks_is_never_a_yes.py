@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from safebox.firewall.policytools.explain import explain
 from safebox.firewall.policytools.judging import Chosen, Job
 from safebox.firewall.policytools.replay import replay
 from tests import recordings
+from tests.live import halt
 from tests.unit.policy import cases
 
 MARK = "Bills"
@@ -92,7 +91,7 @@ def test_a_policy_that_does_not_come_back_is_ended(ledger: Path, monkeypatch: py
     job = Job(str(ledger), load_bundle([pack_folder()]).encode(), None, Chosen())
     with judges.Judges(job, 1) as children:
         pid = children.children[0].pid
-        os.kill(pid, signal.SIGSTOP)  # as still as one that computes for ever
+        halt(pid)  # as still as one that computes for ever
         with pytest.raises(PolicyUnavailable, match="records 1 to 4 took longer"):
             list(children.through(iter([(1, 4, [1])])))
     assert not Path(f"/proc/{pid}").exists()

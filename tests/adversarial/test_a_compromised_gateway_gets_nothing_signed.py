@@ -53,6 +53,7 @@ from safebox.firewall.signer.process import begin
 from safebox.firewall.signer.refusal import SignerRefused
 from tests.calls import transfer
 from tests.kin import child
+from tests.live import halt
 from tests.signer_desk import CALLS, READINGS
 from tests.signers import CHAIN_ID, CLUB, COIN, FEE, GWEI, RESERVED, TIP, Book, Gateway, permit, signer_over, wei
 from tests.twins import PAYEE
@@ -797,9 +798,12 @@ async def test_a_signer_that_dies_or_hangs_is_a_no_and_the_next_one_knows_what_w
     await client.start()
     decided, payment = await asyncio.to_thread(lambda: book.transfer(book.run()))
     raw = (await client.sign_transaction(decided.run, payment.fields(), decided.decision)).raw_transaction
-    for number in (signal.SIGKILL, signal.SIGSTOP):
+    for dies in (True, False):
         assert client.pid is not None
-        os.kill(client.pid, number)
+        if dies:
+            os.kill(client.pid, signal.SIGKILL)
+        else:
+            halt(client.pid)
         with pytest.raises(EffectError, match="does not answer"):
             await client.sign_transaction(decided.run, payment.fields(), decided.decision)
         again = await client.signed_before(decided.run, payment.fields(), decided.decision)

@@ -24,7 +24,7 @@ import pytest
 from safebox.firewall.keystore import Keystore
 from tests.attached import Attached, AttachedRun, attached, letter, site
 from tests.disks import fill, immutable, read_only, small_disk
-from tests.live import Answered, Home, home_at, http, until
+from tests.live import Answered, Home, halt, home_at, http, until
 from tests.real_parts import require
 
 PAYEE = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
@@ -158,7 +158,7 @@ class Node:
         self.url = url
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        halt(self.process.pid)
 
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.attached import LOST, MAILER, NOWHERE, Attached, AttachedRun, attached, letter, site, write_site
-from tests.live import Home, agent_folder, home_at, share_images, until
+from tests.live import Home, agent_folder, halt, home_at, share_images, until
 from tests.real_parts import require
 
 POISON = """
@@ -129,7 +129,7 @@ def test_kill_9_in_the_middle_of_an_evaluation_blames_nobody(rig: Attached) -> N
 def test_a_firewall_that_was_stopped_for_long_is_not_ended_for_it(rig: Attached) -> None:
     run = rig.start()
     pid = rig.pid
-    os.kill(pid, signal.SIGSTOP)
+    halt(pid)
     time.sleep(3)
     os.kill(pid, signal.SIGCONT)
     assert run.mail("hello").status == 200

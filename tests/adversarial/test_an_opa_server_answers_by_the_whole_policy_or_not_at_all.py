@@ -159,7 +159,7 @@ async def test_one_that_owns_another_bundle_is_told_of_and_not_asked(opa: Opa, p
 
 async def test_one_that_stands_still_costs_a_second_and_no_yes(opa: Opa, place: OpaPlace) -> None:
     engine = await place.make(pack())
-    opa.send(signal.SIGSTOP)
+    opa.halt()
     started = time.perf_counter()
     assert await verdict(engine) == "timeout"
     assert time.perf_counter() - started < 3 * DECIDE_SECONDS

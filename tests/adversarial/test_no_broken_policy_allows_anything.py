@@ -235,7 +235,7 @@ def test_a_firewall_on_an_opa_server_denies_without_it_and_goes_on_with_it(home:
         opa.start()
         until(lambda: http(ready).status == 200, lambda: str(home.status()))
         assert run.mail("three").status == 200
-        opa.send(signal.SIGSTOP)
+        opa.halt()
         assert run.mail("four").status == UNAVAILABLE
         opa.send(signal.SIGCONT)
         until(lambda: run.mail("five").status == 200 or None, lambda: str(home.status()))

@@ -18,6 +18,7 @@ from safebox.sandbox.engines import Sandbox
 from safebox.sandbox.errors import SandboxError
 from safebox.sandbox.spec import MIB, Limits, SandboxSpec
 from tests.contracts.conftest import Bench, finish
+from tests.real_parts import require
 
 SMALL = Limits(
     memory_bytes=128 * MIB, pids=40, work_bytes=8 * MIB, work_inodes=200, file_bytes=4 * MIB, wall_seconds=60
@@ -509,3 +510,39 @@ def test_the_environment_reaches_the_agent_byte_for_byte(bench: Bench) -> None:
     value = "spaces  'quotes' \"double\" $HOME \\ --bind / / é\nline"
     _, text = bench.python("import os, json; print(json.dumps(os.environ['VALUE']))", env={"VALUE": value})
     assert json.loads(text) == value
+
+
+# --- it can be used whatever else the machine does ---
+
+ASK = """
+import subprocess, sys, threading
+from safebox.sandbox.engines.bwrap import BwrapEngine
+
+subprocess.run(["mount", "--make-rshared", "/"], check=True)
+asked = threading.Event()
+
+def mount():
+    while not asked.is_set():
+        subprocess.run(["mount", "-t", "tmpfs", "none", sys.argv[1]], check=True)
+        subprocess.run(["umount", sys.argv[1]], check=True)
+
+others = threading.Thread(target=mount)
+others.start()
+reasons = {BwrapEngine().available() for _ in range(150)}
+asked.set()
+others.join()
+assert reasons == {None}, reasons
+"""
+
+
+@pytest.mark.bwrap
+def test_file_systems_that_come_and_go_elsewhere_make_no_engine_unusable(tmp_path: Path) -> None:
+    require("bwrap")
+    ran = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", ASK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr

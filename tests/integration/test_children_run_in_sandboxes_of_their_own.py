@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from safebox.sandbox.hosting import LOG_NAME
 from tests.live import Home, home_at, share_images, until
 from tests.real_parts import require
 
@@ -137,12 +138,17 @@ def lines(home: Home, run: str, word: str) -> int:
     return log(home, run).splitlines().count(word)
 
 
+def launched(home: Home) -> list[str]:
+    """What the launchers of children showed."""
+    return [each.read_text() for each in home.path.glob(f"runs/*/{LOG_NAME}")]
+
+
 def began(home: Home, folder: Path, engine: str) -> tuple[str, list[str]]:
     """A parent with two children that have done what they were started for; their names."""
     parent = home.start("run", str(folder), "--engine", engine, "--json")
     children = until(
         lambda: (found := [row["run"] for row in rows(home)[1:]])[1:] and found,
-        lambda: [parent.err, rows(home), log(home, parent.run or ""), home.events("run_ended")],
+        lambda: [parent.err, rows(home), log(home, parent.run or ""), home.events("run_ended"), launched(home)],
         120,
     )
     until(lambda: all("mine" in log(home, each) for each in children), lambda: [log(home, each) for each in children])

@@ -12,7 +12,7 @@ import pytest
 
 from safebox.sandbox.engines import choose_engine
 from tests.contracts.conftest import real_engine
-from tests.live import Chain, Home, Started, agent_folder, home_at, pairs, share_images, until
+from tests.live import Chain, Home, Started, agent_folder, halt, home_at, pairs, share_images, until
 
 PAYEE = "0x4720d97cefcBbf8237fF9903F0eBdB4d511f98Ff"
 CENT = 10**16
@@ -227,7 +227,7 @@ def test_kill_ends_the_agent_and_no_effect_starts_afterwards(home: Home, payer: 
 def test_a_killed_run_does_not_come_back_with_a_new_firewall(home: Home, payer: Path) -> None:
     running = home.start("run", str(payer), "--engine", ready(home, "bwrap"), "--json")
     until_paid(home, running, 2)
-    running.process.send_signal(signal.SIGSTOP)  # it hears of nothing
+    halt(running.process.pid)  # it hears of nothing
     pid = home.status()["pid"]
     assert home("kill", str(running.run)).status == 0
     os.kill(pid, signal.SIGKILL)

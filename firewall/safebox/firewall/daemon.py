@@ -396,5 +396,5 @@ class Firewall:
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if self._settings.until_idle and not self.runs.all() and not self._control.held:
+        if self._settings.until_idle and not self.runs.all() and self._control.leave():
             self.ended.set()

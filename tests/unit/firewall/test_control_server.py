@@ -165,14 +165,35 @@ def test_nonsense_ends_its_own_connection_and_the_runs_started_on_it_and_nothing
     with ControlClient(served.path) as other, raw(served.path) as hostile:
         send(hostile, {"op": "hold"})
         assert receive(hostile) == ({}, [])
-        assert served.server.held
+        assert not served.server.leave()
         send(hostile, {"op": "start", "run": "run_1"})
         assert receive(hostile) == ({"run": "run_1"}, [])
         hostile.sendall(sent)
         hostile.shutdown(socket.SHUT_WR)
         eventually(lambda: ["run_1"] in served.desk.gone)
-        assert not served.server.held
+        assert served.server.leave()
         assert other.request("status") == {}
+
+
+def test_whoever_is_told_that_the_firewall_stays_can_rely_on_it(served: Served) -> None:
+    with ControlClient(served.path) as launcher, ControlClient(served.path) as late:
+        assert launcher.request("hold") == {}
+        assert not served.server.leave()
+        launcher.close()
+        eventually(served.server.leave)
+        with pytest.raises(ControlError):
+            late.request("hold")
+        with ControlClient(served.path) as later, pytest.raises(ControlError):
+            later.request("hold")
+
+
+def test_somebody_who_only_asked_is_no_launcher_that_left(served: Served) -> None:
+    with ControlClient(served.path) as person:
+        person.request("status")
+    with ControlClient(served.path) as launcher:
+        launcher.request("hold")
+    eventually(lambda: bool(served.desk.gone))
+    assert served.desk.gone == [[]], "only the launcher's going is a reason to look whether anybody is left"
 
 
 def test_sockets_that_nobody_takes_over_are_closed(served: Served) -> None:

@@ -77,15 +77,24 @@ class ControlServer:
         self._loop = loop
         self._path = path
         self._held: set[socket.socket] = set()
+        self._leaving = False
+        self._staying = threading.Lock()  # nobody is told that the firewall stays while it makes up its mind to leave
         self._closed = False
         self._socket = _listen(path)
         self._thread = threading.Thread(target=self._accept, name="control", daemon=True)
         self._thread.start()
 
-    @property
-    def held(self) -> bool:
-        """Whether somebody on the line wants the firewall to stay, runs or not."""
-        return bool(self._held)
+    def leave(self) -> bool:
+        """Whether nobody on the line wants the firewall to stay, runs or not; from then on nobody is told it stays."""
+        with self._staying:
+            self._leaving = self._leaving or not self._held
+            return self._leaving
+
+    def _stay(self, connection: socket.socket) -> None:
+        with self._staying:
+            if self._leaving:
+                raise ControlError("the firewall is ending")
+            self._held.add(connection)
 
     def close(self) -> None:
         """Stop listening."""
@@ -112,9 +121,10 @@ class ControlServer:
             with contextlib.closing(connection), contextlib.suppress(ControlError):
                 self._converse(connection, started)
         finally:
-            self._held.discard(connection)
-            with contextlib.suppress(ControlError):
-                self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
+            if connection in self._held or started:  # one that only asked something was no launcher
+                self._held.discard(connection)
+                with contextlib.suppress(ControlError):
+                    self._await(self._operations.launcher_gone(list(dict.fromkeys(started))))
 
     def _converse(self, connection: socket.socket, started: list[str]) -> None:
         by = _person(connection)
@@ -126,7 +136,7 @@ class ControlServer:
                 self._follow(connection, fields.get("run"))
                 return
             if op == "hold":
-                self._held.add(connection)
+                self._stay(connection)
             answer = self._answer(op, fields, sockets)
             if op != "attach" or "error" in answer:
                 _close(sockets)

@@ -27,6 +27,7 @@ KEEP_SECONDS = 24 * 3600
 STOP_LOOK_SECONDS = 0.005
 """How often `stop` looks whether the keeper has ended."""
 _PROBE_SECONDS = 10
+_PROGRAMS = tuple(Path("/") / name for name in ("usr", "bin", "lib", "lib32", "lib64", "libx32"))
 
 
 class BwrapEngine:
@@ -280,7 +281,15 @@ def _found(folder: Path, state: dict[str, Any]) -> Found:
 
 
 def _probe(program: str) -> "subprocess.CompletedProcess[str]":
-    """Make the namespaces once, with nothing in them but this machine's own /usr."""
+    """Make the namespaces once, with nothing in them but this machine's own programs.
+
+    Not all of `/`: a container's file system that goes away elsewhere meanwhile would make bubblewrap fail.
+    """
     line = [program, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--disable-userns"]
-    line += ["--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    for folder in _PROGRAMS:
+        if folder.is_symlink():
+            line += ["--symlink", str(folder.readlink()), str(folder)]
+        elif folder.is_dir():
+            line += ["--ro-bind", str(folder), str(folder)]
+    line += ["--proc", "/proc", "true"]
     return subprocess.run(line, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
