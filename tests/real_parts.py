@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from safebox.sandbox.engines.bwrap import BwrapEngine
-
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 ANSWER_SECONDS = 10
@@ -98,8 +96,11 @@ def _bwrap() -> Part:
     part = _program("bwrap", "sandboxes without Docker", ("bwrap",), ("--version",))
     if not part.usable:
         return part
-    reason = BwrapEngine().available()
-    return part if reason is None else Part(part.name, part.purpose, version=part.version, wrong=reason)
+    merged = (word for name in ("bin", "lib", "lib64") for word in ("--symlink", f"usr/{name}", f"/{name}"))
+    trial = _run([part.at, "--unshare-all", "--ro-bind", "/usr", "/usr", *merged, "true"])
+    if trial.returncode == 0:
+        return part
+    return Part(part.name, part.purpose, version=part.version, wrong=f"makes no sandbox here: {trial.stderr.strip()}")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
