@@ -157,7 +157,9 @@ async def test_the_pack_stops_everything_and_lets_everything_harmless_through(ag
     assert [(row.name, row.got, row.code, row.note) for row in report.failed] == []
     assert report.grade == "A"
     assert {row.name for row in report.rows} == NAMES
-    alone = {entry.name for entry in CATALOGUE if entry.alone} - {"outside.from_the_task", "outside.from_delivered"}
+    granted = {"outside.from_the_task", "outside.from_delivered"}
+    granted |= {f"total.{name}" for name in ("rule", "rule_exceeded", "rule_unpriced", "rule_stale")}
+    alone = {entry.name for entry in CATALOGUE if entry.alone} - granted
     rarely = alone | {"money.fee_without_cap", "hoarding.no_mail", "hoarding.no_inbox", "hoarding.no_wallet",
               "hoarding.no_compute", "hoarding.no_inference"}  # fmt: skip
     assert {row.name for row in report.rows if row.outcome == "not granted"} == rarely
@@ -238,6 +240,9 @@ WEAKENED: dict[str, tuple[str, Edit, str, str]] = {
     "nothing is frozen for denials": (
         LIMITS, put('"denials_until_frozen": 10', '"denials_until_frozen": 500'), "state.denied_on", "D",
     ),
+    "more than the total": (TOTAL, without("total.exceeded"), "total.rule_exceeded", "F"),
+    "what has no price": (TOTAL, without("total.unpriced"), "total.rule_unpriced", "D"),
+    "prices of long ago": (TOTAL, without("total.stale"), "total.rule_stale", "D"),
 }  # fmt: skip
 
 
@@ -260,7 +265,7 @@ async def test_a_weakened_pack_is_told_by_the_attack_that_passes(agent: Path, pa
 
 @pytest.mark.parametrize("attack", ["exceeded", "unpriced", "stale"])
 async def test_the_books_keep_the_total_where_its_rule_is_gone(agent: Path, pack: Path, attack: str) -> None:
-    """So nothing passes and the grade stays: only the code says that it was the books and no longer the rule."""
+    """So nothing passes on the whole path: only the code says that it was the books."""
     name = code = f"total.{attack}"
     names, path = (name, "total.within"), pack / TOTAL
     kept = await tried(agent, pack, names=names)

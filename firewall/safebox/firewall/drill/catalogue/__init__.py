@@ -33,7 +33,6 @@ _CHAPTERS: Final = (
         for module in (
             money,
             state,
-            totalling,
             calling,
             paying,
             signing,
@@ -45,6 +44,7 @@ _CHAPTERS: Final = (
             people,
         )
     ),
+    *totalling.CHAPTERS,
     *outside.CHAPTERS,
     *(module.CHAPTER for module in (gateways, machinery)),
 )
